@@ -1,0 +1,63 @@
+# Compiles the libraries of sources.lock straight from their .c files, without their own build
+# systems, into P/lib, and puts their public headers into P/include. Called by scripts/sysroot:
+#
+#   make -f third.mk S=unpacked sources, a folder a library   P=where to   CC= AR= CFLAGS=
+#                    yaml_version=   nghttp2_version=
+#
+# musl and the kernel's headers are laid into P by scripts/sysroot before.
+
+V := $(dir $(lastword $(MAKEFILE_LIST)))
+O := $(S)/obj
+
+LIBS := mbedtls nghttp2 protobuf-c cjson yaml llhttp
+
+mbedtls.dir  := $(S)/mbedtls
+mbedtls.3rd  := $(mbedtls.dir)/3rdparty
+mbedtls.src  := $(wildcard $(mbedtls.dir)/library/*.c) \
+	$(addprefix $(mbedtls.3rd)/everest/library/,everest.c x25519.c Hacl_Curve25519_joined.c) \
+	$(addprefix $(mbedtls.3rd)/p256-m/,p256-m_driver_entrypoints.c p256-m/p256-m.c)
+mbedtls.flag := -I$(V) -DMBEDTLS_USER_CONFIG_FILE='"mbedtls_user.h"' \
+	-I$(mbedtls.dir)/include -I$(mbedtls.dir)/library \
+	-I$(mbedtls.3rd)/everest/include -I$(mbedtls.3rd)/everest/include/everest \
+	-I$(mbedtls.3rd)/everest/include/everest/kremlib -I$(mbedtls.3rd)/p256-m \
+	-I$(mbedtls.3rd)/p256-m/p256-m/include -I$(mbedtls.3rd)/p256-m/p256-m/include/p256-m
+mbedtls.head := $(mbedtls.dir)/include/mbedtls $(mbedtls.dir)/include/psa $(V)mbedtls_user.h
+
+nghttp2.src  := $(wildcard $(S)/nghttp2/lib/*.c)
+nghttp2.flag := -I$(S)/nghttp2/lib/includes -I$(S)/nghttp2/lib -DNGHTTP2_STATICLIB \
+	-DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H -DHAVE_CLOCK_GETTIME -DHAVE_DECL_CLOCK_MONOTONIC=1
+nghttp2.head := $(S)/nghttp2/lib/includes/nghttp2
+
+protobuf-c.src  := $(S)/protobuf-c/protobuf-c/protobuf-c.c
+protobuf-c.flag := -I$(S)/protobuf-c
+protobuf-c.head := $(S)/protobuf-c/protobuf-c
+
+cjson.src  := $(S)/cjson/cJSON.c
+cjson.flag := -DCJSON_NESTING_LIMIT=100
+cjson.head := $(S)/cjson/cJSON.h
+
+yaml.src  := $(wildcard $(S)/yaml/src/*.c)
+yaml.part  = $(word $(1),$(subst ., ,$(yaml_version)))
+yaml.flag := -I$(S)/yaml/include -DYAML_VERSION_STRING='"$(yaml_version)"' \
+	-DYAML_VERSION_MAJOR=$(call yaml.part,1) -DYAML_VERSION_MINOR=$(call yaml.part,2) \
+	-DYAML_VERSION_PATCH=$(call yaml.part,3)
+yaml.head := $(S)/yaml/include/yaml.h
+
+# The generated C of llhttp comes inside python-aiohttp; upstream's own tarball is TypeScript.
+llhttp.dir  := $(S)/llhttp/vendor/llhttp
+llhttp.src  := $(llhttp.dir)/build/c/llhttp.c $(addprefix $(llhttp.dir)/src/native/,api.c http.c)
+llhttp.flag := -I$(llhttp.dir)/build
+llhttp.head := $(llhttp.dir)/build/llhttp.h
+
+all: $(LIBS:%=$(P)/lib/lib%.a)
+
+define library
+$(1).obj := $$(patsubst $(S)/%.c,$(O)/%.o,$$($(1).src))
+$$($(1).obj): $(O)/%.o: $(S)/%.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CFLAGS) $$($(1).flag) -c -o $$@ $$<
+$(P)/lib/lib$(1).a: $$($(1).obj)
+	cp -R $$($(1).head) $(P)/include/
+	$$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LIBS),$(eval $(call library,$(l))))
