@@ -6,4 +6,6 @@
 #ifndef OPENSHELL_DOORS_H
 #define OPENSHELL_DOORS_H
 
+int probe_main(int argc, char **argv);
+
 #endif

@@ -18,6 +18,7 @@ struct door {
 static int version_main(int argc, char **argv);
 
 static const struct door doors[] = {
+	{"probe", probe_main, "what this host lets a sandbox do"},
 	{"version", version_main, "print the version"},
 };
 
