@@ -27,9 +27,16 @@ enum topology {
 
 /* How the supervisor's binary gets into the sandbox. */
 enum sideload {
+	SIDELOAD_AUTO,           /* image volume from Kubernetes 1.35 on, else init container */
 	SIDELOAD_INIT_CONTAINER, /* emptyDir; the supervisor image copies itself (copy-self) */
 	SIDELOAD_IMAGE_VOLUME,   /* the supervisor image is a read-only volume */
 	SIDELOAD_INIT_COPY,      /* emptyDir; `cp` of a supervisor image that cannot copy itself */
+};
+
+/* Whose supervisor the image holds, which decides who fills the workspace (render.h). */
+enum supervisor_kind {
+	SUPERVISOR_STATIC,   /* ours: it does so itself */
+	SUPERVISOR_UPSTREAM, /* another: a container of the sandbox's image does, with its shell */
 };
 
 enum {
@@ -40,6 +47,7 @@ enum {
 
 #define IDENTITY_MAX 4294967294 /* of a uid or gid: (uid_t)-1 means "no change" to the kernel */
 #define IDENTITY_UNSET 0        /* of sandbox_uid and sandbox_gid */
+#define IDENTITY_DEFAULT 1000   /* where neither an option nor the namespace says (3.9) */
 
 /* Strings are never NULL; "" is not given. */
 struct kubernetes_options {
@@ -67,20 +75,30 @@ struct kubernetes_options {
 	char *host_gateway_ip;
 	int64_t sa_token_ttl_secs; /* check clamps it */
 	char *provider_spiffe_socket;
-	int64_t sandbox_uid, sandbox_gid; /* IDENTITY_UNSET: from the namespace's annotations */
+	char *sandbox_uid_text, *sandbox_gid_text;
+	/* From check, of the texts. IDENTITY_UNSET: from the namespace's annotations. */
+	int64_t sandbox_uid, sandbox_gid;
 	bool enable_user_namespaces;
-	char *app_armor_profile;        /* as given */
-	const char *app_armor_type;     /* RuntimeDefault, Unconfined, Localhost; NULL: none. From check */
-	const char *app_armor_localhost; /* the profile behind Localhost/, else NULL. From check */
+	char *app_armor_profile; /* as given */
+	/* From check: RuntimeDefault, Unconfined, Localhost, NULL for none; what stands behind
+	 * Localhost/, else NULL. */
+	const char *app_armor_type, *app_armor_localhost;
 	char *default_runtime_class;
 	char *workspace_storage_size, *workspace_storage_class;
 	bool kagenti_label; /* kagenti.io/type=agent on objects and pods */
-	int64_t refusal_grace_secs; /* until a pod that is refused for good is told as failed (3.17) */
+	char *network_mode; /* for sandboxes that ask for none: isolated, host, auto */
+	bool telemetry;     /* what the supervisor is told */
+	char *selinux_type, *selinux_level;
+	/* Until a sandbox that cannot start is told as failed (3.17, status.h): when only a hand can
+	 * help, and when the cluster may yet help itself. 0: never. */
+	int64_t refusal_grace_secs, pending_grace_secs;
 
 	/* supervisor */
 	char *supervisor_image, *supervisor_image_pull_policy;
 	char *sideload_name;
-	enum sideload sideload;
+	enum sideload sideload; /* kubernetes_sideload resolves SIDELOAD_AUTO */
+	char *supervisor_kind_name;
+	enum supervisor_kind supervisor_kind;
 	char *supervisor_binary_path; /* in the supervisor image; check fills it by the method */
 	char *supervisor_mount_path;  /* in the sandbox; the binary is openshell-sandbox in it */
 	char *topology_name;
@@ -100,5 +118,8 @@ extern const size_t kubernetes_option_count;
 /* Checks and completes a struct kubernetes_options in the order of driver contract 3.2, with its
  * messages. Works on nothing but *options. */
 int kubernetes_options_check(void *options, struct err *e);
+
+/* The method to use on a server of version 1.minor (0: not known): never SIDELOAD_AUTO. */
+enum sideload kubernetes_sideload(const struct kubernetes_options *o, int minor);
 
 #endif
