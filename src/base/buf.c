@@ -18,7 +18,7 @@ char *buf_room(struct buf *b, size_t n)
 		memmove(b->p, b->p + b->at, b->n);
 		b->at = 0;
 	}
-	if (b->n + n > b->cap) {
+	if (b->p == NULL || b->n + n > b->cap) {
 		size_t cap = MAX(b->n + n, b->cap * 2);
 		b->cap = MIN(MAX(cap, (size_t)64), MAX(b->max, b->n + n));
 		b->p = xrealloc(b->p, b->cap);
@@ -39,7 +39,8 @@ bool buf_add(struct buf *b, const void *p, size_t n)
 	char *to = buf_room(b, n);
 	if (to == NULL)
 		return false;
-	memcpy(to, p, n);
+	if (n > 0) /* p may be NULL then */
+		memcpy(to, p, n);
 	b->n += n;
 	return true;
 }

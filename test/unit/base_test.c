@@ -102,6 +102,16 @@ TEST(str_utf8)
 	OK(!str_is_utf8(STR("\x80")));
 }
 
+TEST(buf_takes_nothing_and_gives_room_for_nothing)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(16);
+
+	OK(buf_room(&b, 0) != NULL);
+	OK(buf_add(&b, NULL, 0));
+	OK(buf_str(&b, STR_NONE));
+	EQ(b.n, 0);
+}
+
 TEST(buf_keeps_its_maximum)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(10);
