@@ -7,5 +7,6 @@
 #define OPENSHELL_DOORS_H
 
 int probe_main(int argc, char **argv);
+int sandbox_main(int argc, char **argv);
 
 #endif

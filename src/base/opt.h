@@ -15,12 +15,12 @@
 #include "base/util.h"
 
 enum opt_kind {
-	OPT_STR,    /* char *: --name VALUE or --name=VALUE */
-	OPT_FLAG,   /* bool: --name; the environment says true or false */
-	OPT_BOOL,   /* bool: --name true|false (also 1, 0, yes, no) */
-	OPT_INT,    /* int64_t */
-	OPT_LIST,   /* struct opt_list: comma-separated, may be given again */
-	OPT_PAIRS,  /* struct opt_list of k=v, comma-separated; an entry without `=` is an error */
+	OPT_STR,   /* char *: --name VALUE or --name=VALUE */
+	OPT_FLAG,  /* bool: --name; the environment says true or false */
+	OPT_BOOL,  /* bool: --name true|false (also 1, 0, yes, no) */
+	OPT_INT,   /* int64_t */
+	OPT_LIST,  /* struct opt_list: comma-separated, may be given again */
+	OPT_PAIRS, /* struct opt_list of k=v, comma-separated; an entry without `=` is an error */
 };
 
 struct opt_list {
@@ -35,7 +35,7 @@ struct opt {
 	const char *arg;   /* what the value is called in the help, e.g. PATH; NULL for OPT_FLAG */
 	const char *def;   /* default as text, or NULL */
 	enum opt_kind kind;
-	size_t offset; /* of the member in the configuration struct */
+	size_t offset;     /* of the member in the configuration struct */
 	const char *group; /* heading in the help; NULL: that of the entry before */
 	const char *help;
 };

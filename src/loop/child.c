@@ -140,8 +140,7 @@ int child_start(struct child *c, struct loop *l, char *const argv[], char *const
 	if (pidfd < 0)
 		err_sys(e, "pidfd_open for %s", argv[0]);
 	c->pidfd = (struct source){.fd = pidfd, .ready = reaped, .name = "child"};
-	if (pidfd < 0 || await_exec(&p, argv[0], e) < 0 ||
-	    loop_add(l, &c->pidfd, EPOLLIN, e) < 0) {
+	if (pidfd < 0 || await_exec(&p, argv[0], e) < 0 || loop_add(l, &c->pidfd, EPOLLIN, e) < 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		if (pidfd >= 0)

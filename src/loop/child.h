@@ -11,11 +11,11 @@
 #include "loop/loop.h"
 
 struct child {
-	pid_t pid;                                          /* 0 when none runs */
-	int in, out;                                        /* our ends of its stdin and stdout, non-blocking;
+	pid_t pid;   /* 0 when none runs */
+	int in, out; /* our ends of its stdin and stdout, non-blocking;
 	                                                       the caller's to close; -1 when not asked for */
-	void (*exited)(struct child *c, int status);        /* status as by waitpid */
-	struct source pidfd;                                /* child.c's */
+	void (*exited)(struct child *c, int status); /* status as by waitpid */
+	struct source pidfd;                         /* child.c's */
 	struct loop *loop;
 };
 

@@ -45,7 +45,7 @@ struct conn {
 	void *owner;
 	bool want_read, want_write;
 	struct err err; /* after CONN_ERROR */
-	/* the transport's own state follows in the struct that embeds this one */
+			/* the transport's own state follows in the struct that embeds this one */
 };
 
 /* A conn over a connected non-blocking stream socket; takes fd (closed on failure too). It watches

@@ -95,7 +95,8 @@ void probe_root(cJSON *o)
 	struct statvfs vfs;
 	_cleanup_free_ char *mounts = probe_read_file("/proc/self/mountinfo");
 	struct str rest = str_of(mounts);
-	struct root_mount root = {.device = STR("?"), .type = STR("unknown"), .source = STR("unknown")};
+	struct root_mount root = {
+		.device = STR("?"), .type = STR("unknown"), .source = STR("unknown")};
 
 	if (statvfs("/", &vfs) == 0)
 		json_put_bool(o, "read_only", vfs.f_flag & ST_RDONLY);
@@ -110,14 +111,46 @@ void probe_root(cJSON *o)
 
 /* Names by number, capability.h of Linux 6.12; the numbers are ABI. */
 static const char *const capability_names[] = {
-	"CHOWN",          "DAC_OVERRIDE",    "DAC_READ_SEARCH", "FOWNER",       "FSETID",
-	"KILL",           "SETGID",          "SETUID",          "SETPCAP",      "LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN",       "NET_RAW",      "IPC_LOCK",
-	"IPC_OWNER",      "SYS_MODULE",      "SYS_RAWIO",       "SYS_CHROOT",   "SYS_PTRACE",
-	"SYS_PACCT",      "SYS_ADMIN",       "SYS_BOOT",        "SYS_NICE",     "SYS_RESOURCE",
-	"SYS_TIME",       "SYS_TTY_CONFIG",  "MKNOD",           "LEASE",        "AUDIT_WRITE",
-	"AUDIT_CONTROL",  "SETFCAP",         "MAC_OVERRIDE",    "MAC_ADMIN",    "SYSLOG",
-	"WAKE_ALARM",     "BLOCK_SUSPEND",   "AUDIT_READ",      "PERFMON",      "BPF",
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"AUDIT_CONTROL",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
 	"CHECKPOINT_RESTORE",
 };
 _Static_assert(ARRAY_LEN(capability_names) == 41, "CAP_LAST_CAP + 1 of Linux 5.9 and later");

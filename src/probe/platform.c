@@ -47,11 +47,21 @@ static void put_socket(cJSON *o, const char *path)
 void probe_runtimes(cJSON *o)
 {
 	static const char *const programs[] = {
-		"podman", "docker", "crun", "runc", "containerd", "crio", "kubelet",
-		"kubectl", "qemu-system-x86_64", "qemu-system-aarch64",
+		"podman",
+		"docker",
+		"crun",
+		"runc",
+		"containerd",
+		"crio",
+		"kubelet",
+		"kubectl",
+		"qemu-system-x86_64",
+		"qemu-system-aarch64",
 	};
 	static const char *const sockets[] = {
-		"/run/podman/podman.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock",
+		"/run/podman/podman.sock",
+		"/var/run/docker.sock",
+		"/run/containerd/containerd.sock",
 		"/run/crio/crio.sock",
 	};
 	const char *runtime_dir = getenv("XDG_RUNTIME_DIR");

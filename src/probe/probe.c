@@ -15,11 +15,16 @@ static const struct {
 	const char *name;
 	void (*fill)(cJSON *o);
 } groups[] = {
-	{"kernel", probe_kernel},         {"root", probe_root},
-	{"capabilities", probe_capabilities}, {"cgroups", probe_cgroups},
-	{"namespaces", probe_namespaces}, {"landlock", probe_landlock},
-	{"seccomp", probe_seccomp},       {"netfilter", probe_netfilter},
-	{"devices", probe_devices},       {"runtimes", probe_runtimes},
+	{"kernel", probe_kernel},
+	{"root", probe_root},
+	{"capabilities", probe_capabilities},
+	{"cgroups", probe_cgroups},
+	{"namespaces", probe_namespaces},
+	{"landlock", probe_landlock},
+	{"seccomp", probe_seccomp},
+	{"netfilter", probe_netfilter},
+	{"devices", probe_devices},
+	{"runtimes", probe_runtimes},
 	{"cluster", probe_cluster},
 };
 
@@ -28,9 +33,14 @@ struct options {
 };
 
 static const struct opt table[] = {
-	{.name = "json", .kind = OPT_FLAG, .offset = offsetof(struct options, json),
-	 .group = "Output", .help = "print one JSON object instead of text"},
-	{.name = "help", .kind = OPT_FLAG, .offset = offsetof(struct options, help),
+	{.name = "json",
+	 .kind = OPT_FLAG,
+	 .offset = offsetof(struct options, json),
+	 .group = "Output",
+	 .help = "print one JSON object instead of text"},
+	{.name = "help",
+	 .kind = OPT_FLAG,
+	 .offset = offsetof(struct options, help),
 	 .help = "print this and exit"},
 };
 

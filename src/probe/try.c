@@ -125,8 +125,8 @@ void probe_landlock(cJSON *o)
 
 	json_put_int(o, "abi", abi < 0 ? 0 : abi);
 	if (abi < 0)
-		json_put_str(o, "why", errno == EOPNOTSUPP ? "disabled at boot (lsm=)"
-							     : strerror(errno));
+		json_put_str(o, "why",
+			     errno == EOPNOTSUPP ? "disabled at boot (lsm=)" : strerror(errno));
 }
 
 static bool action_available(uint32_t action)
@@ -139,7 +139,7 @@ void probe_seccomp(cJSON *o)
 	static const char *const modes[] = {"none", "strict", "filtered"};
 	int mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
 
-	json_put_bool(o, "filter", action_available(0x7fff0000u));       /* SECCOMP_RET_ALLOW */
+	json_put_bool(o, "filter", action_available(0x7fff0000u)); /* SECCOMP_RET_ALLOW */
 	json_put_bool(o, "user_notification", action_available(0x7fc00000u)); /* …_USER_NOTIF */
 	json_put_str(o, "own_mode", mode >= 0 && mode <= 2 ? modes[mode] : "unknown");
 }

@@ -78,7 +78,7 @@ TEST(timers_fire_in_order_and_once)
 	}
 	for (int i = 0; i < 40; i += 2)
 		timer_stop(fx.l, &fx.timers[i]);
-	timer_stop(fx.l, &fx.timers[0]); /* stopped already: harmless */
+	timer_stop(fx.l, &fx.timers[0]);    /* stopped already: harmless */
 	timer_set(fx.l, &fx.timers[1], 45); /* moved */
 	fx.timers[50].fire = last;
 	timer_set(fx.l, &fx.timers[50], 60);
