@@ -59,15 +59,14 @@ endif
 # --- what there is ----------------------------------------------------------------------------
 
 SRC    := $(shell find src -name '*.c')
-TESTS  := $(wildcard test/unit/*_test.c)
 PROTOS := $(shell find proto -name '*.proto') \
 	$(patsubst %,google/protobuf/%.proto,any descriptor duration empty struct timestamp wrappers)
 # descriptor_set is the serialized google.protobuf.FileDescriptorSet of them all, for reflection
 GEN    := $(patsubst proto/%,%,$(PROTOS:.proto=.pb-c.c)) descriptor_set.c
 
-OBJ       := $(patsubst %.c,$(B)/%.o,$(filter-out src/main.c,$(SRC))) $(GEN:%.c=$(B)/gen/%.o)
-LIB       := $(B)/libopenshell.a
-TEST_BIN  := $(TESTS:%.c=$(B)/%)
+OBJ      := $(patsubst %.c,$(B)/%.o,$(filter-out src/main.c,$(SRC))) $(GEN:%.c=$(B)/gen/%.o)
+LIB      := $(B)/libopenshell.a
+UNIT_BIN := $(patsubst %.c,$(B)/%,$(wildcard test/unit/*_test.c))
 
 # Remembers a text in a file, and changes the file only when the text changes: what is made with
 # other flags or from other files is made again.
@@ -102,7 +101,7 @@ $(B)/sysroot.stamp: $(THIRD) | build/setup-build $(if $(CROSS),build/setup-cross
 
 # --- generated code ---------------------------------------------------------------------------
 
-$(GEN:%=build/gen/%) &: $(filter proto/%,$(PROTOS)) scripts/protoc-gen-c3 \
+$(GEN:%=build/gen/%) $(GEN:%.c=build/gen/%.h) &: $(filter proto/%,$(PROTOS)) scripts/protoc-gen-c3 \
 		scripts/embed | build/setup-build
 	@mkdir -p build/gen
 	protoc --plugin=protoc-gen-c=scripts/protoc-gen-c3 --c_out=build/gen -Iproto -I/usr/include \
@@ -118,7 +117,7 @@ $(B)/gen/%.o: build/gen/%.c $(B)/flags $(B)/sysroot.stamp
 
 $(B)/src/%.o: src/%.c $(B)/flags $(B)/sysroot.stamp | $(GEN:%=build/gen/%)
 	@mkdir -p $(@D)
-	$(call run,CC,$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<)
+	$(call run,CC,$(CC) $(CPPFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<)
 
 # A thin archive names its members by their paths, so that two folders may each have a server.c.
 $(LIB): $(OBJ) $(B)/objects
@@ -139,22 +138,131 @@ SYSROOT_LIBS := -L$(SYSROOT)/lib $(LDLIBS)
 
 $(B)/test/%.o: test/%.c $(B)/flags $(B)/sysroot.stamp | $(GEN:%=build/gen/%)
 	@mkdir -p $(@D)
-	$(call run,CC,$(CC) $(CPPFLAGS) -Itest/unit $(CFLAGS) -MMD -MP -c -o $@ $<)
+	$(call run,CC,$(CC) $(CPPFLAGS) -Itest/unit $(CFLAGS) -MD -MP -c -o $@ $<)
 
-$(TEST_BIN): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/test/unit/test.o $(LIB)
+$(UNIT_BIN): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/test/unit/test.o $(LIB)
 	$(call run,LD,$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSROOT_LIBS))
 
-test-unit: $(TEST_BIN)
-	@scripts/run-units "$(RUN)" $(TEST_BIN)
+test-unit: $(UNIT_BIN)
+	@scripts/run-units "$(RUN)" $^
+
+# Python's stubs of our own protos. grpc/ cannot be a folder of them: it is the library's name.
+build/gen-py/stamp: $(filter proto/%,$(PROTOS)) | build/setup-test
+	@mkdir -p $(@D)
+	/usr/bin/python3 -m grpc_tools.protoc --python_out=$(@D) --grpc_python_out=$(@D) -Iproto \
+		$(filter-out proto/grpc/%,$(filter proto/%,$(PROTOS)))
+	/usr/bin/python3 -m grpc_tools.protoc --python_out=$(@D) --grpc_python_out=$(@D) -Iproto/grpc \
+		$(filter proto/grpc/%,$(PROTOS))
+	@touch $@
+
+# The tiers above the unit tests: each folder brings its own runner, which finds the binary in
+# OPENSHELL_STATIC and ends with "N passed, N failed".
+TIERS := $(patsubst test/%/run,test-%,$(wildcard $(addprefix test/,$(addsuffix /run,grpc interop cluster))))
+$(TIERS): test-%: $(BIN) build/gen-py/stamp | build/setup-%
+	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py test/$*/run
+
+build/setup-grpc build/setup-interop: build/setup-test
+	@touch $@
+
+test: test-unit $(filter test-grpc,$(TIERS))
+
+# The other machine's binary, as far as an emulator of its user mode goes.
+test-aarch64:
+	$(MAKE) ARCH=aarch64 all test-unit check-elf
+
+bench: $(BIN) build/gen-py/stamp | build/setup-cluster
+	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py test/bench/run
+
+demo: $(BIN) build/gen-py/stamp
+	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py scripts/demo-run
+
+# --- checks -----------------------------------------------------------------------------------
+
+OURS := $(shell find src test -name '*.[ch]' 2>/dev/null)
+
+check: check-format check-layers check-headers check-cppcheck check-elf size check-sanitizers
+	@echo "check: everything holds"
+
+check-format: | build/setup-check
+	@scripts/format $(OURS)
+
+check-layers:
+	@scripts/layers
+
+# A header is a contract that compiles alone (style guide, rule 1).
+HEADERS := $(filter src/%.h,$(OURS))
+check-headers: $(HEADERS:%=$(B)/%.alone)
+	@echo "headers: each of $(words $^) compiles alone"
+
+$(B)/%.h.alone: %.h $(B)/flags $(B)/sysroot.stamp | $(GEN:%=build/gen/%)
+	@mkdir -p $(@D)
+	@printf '#include "%s"\n' $(<:src/%=%) | $(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only \
+		-MD -MP -MT $@ -MF $@.d -x c - || { echo "headers: $< does not compile alone" >&2; exit 1; }
+	@touch $@
+
+check-cppcheck: | build/setup-check
+	@mkdir -p build/cppcheck
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
+		--inline-suppr --cppcheck-build-dir=build/cppcheck -Isrc \
+		--library=scripts/cppcheck.cfg src test
+	@echo "cppcheck: nothing to complain about"
+
+check-elf: $(BIN) | build/setup-check
+	@scripts/elf $(BIN) $(TARGET)
+
+size: $(BIN)
+	@scripts/size $(B)/openshell-static.map $(BIN) 4194304
+
+check-sanitizers:
+	@$(MAKE) SAN=1 test-unit replay
+
+# --- fuzzing: the sanitizers' build only (SAN=1) ----------------------------------------------
+
+# test/fuzz/x_fuzz.c with its corpus in test/fuzz/corpus/x; what `make fuzz` finds beyond that is
+# kept in build/fuzz/x, and an input that crashes in build/fuzz/x-crash-…
+FUZZ     := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
+FUZZ_BIN := $(FUZZ:%=$(B)/test/fuzz/%_fuzz)
+FUZZ_SECONDS ?= 20
+
+$(FUZZ_BIN): $(B)/test/fuzz/%: $(B)/test/fuzz/%.o $(LIB)
+	$(call run,LD,$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(SYSROOT_LIBS))
+
+replay: $(FUZZ_BIN)
+	@scripts/run-fuzz replay $(FUZZ_BIN)
+
+ifdef SAN
+fuzz: $(FUZZ_BIN)
+	@scripts/run-fuzz $(FUZZ_SECONDS) $(FUZZ_BIN)
+else
+fuzz:
+	@$(MAKE) SAN=1 fuzz
+endif
 
 # --- upkeep -----------------------------------------------------------------------------------
 
 format: | build/setup-check
-	clang-format-14 -i $$(git ls-files --cached --others --exclude-standard '*.c' '*.h')
+	clang-format-14 -i $(OURS)
+
+# Builds everything from the sources twice, in two folders, and compares the bytes.
+repro:
+	@scripts/repro $(BIN)
+
+# A file system and an OCI image of it, in which the binary is /openshell-sandbox.
+image: build/openshell-image.tar
+build/openshell-image.tar: $(BIN) scripts/image
+	@scripts/image $(BIN) $(ARCH) $@
+
+vendor-update: | build/setup-build
+	@scripts/vendor-update
 
 clean:
 	rm -rf build
 
-.PHONY: all clean format test-unit
+help:
+	@scripts/help
+
+.PHONY: all bench check check-cppcheck check-elf check-format check-headers check-layers \
+	check-sanitizers clean demo format fuzz help image replay repro size test test-aarch64 \
+	test-unit vendor-update $(TIERS)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -9,6 +9,8 @@
 V := $(dir $(lastword $(MAKEFILE_LIST)))
 O := $(S)/obj
 
+all:
+
 LIBS := mbedtls nghttp2 protobuf-c cjson yaml llhttp
 
 mbedtls.dir  := $(S)/mbedtls
@@ -27,6 +29,13 @@ nghttp2.src  := $(wildcard $(S)/nghttp2/lib/*.c)
 nghttp2.flag := -I$(S)/nghttp2/lib/includes -I$(S)/nghttp2/lib -DNGHTTP2_STATICLIB \
 	-DHAVE_ARPA_INET_H -DHAVE_NETINET_IN_H -DHAVE_CLOCK_GETTIME -DHAVE_DECL_CLOCK_MONOTONIC=1
 nghttp2.head := $(S)/nghttp2/lib/includes/nghttp2
+
+# A tarball of upstream's repository lacks what its configure makes.
+nghttp2.ver  := $(S)/nghttp2/lib/includes/nghttp2/nghttp2ver.h
+nghttp2.num   = $(call hex,1)$(call hex,2)$(call hex,3)
+hex           = $(shell printf %02x $(word $(1),$(subst ., ,$(nghttp2_version))))
+$(nghttp2.ver): $(nghttp2.ver).in
+	sed 's/@PACKAGE_VERSION@/$(nghttp2_version)/; s/@PACKAGE_VERSION_NUM@/0x$(nghttp2.num)/' $< >$@
 
 protobuf-c.src  := $(S)/protobuf-c/protobuf-c/protobuf-c.c
 protobuf-c.flag := -I$(S)/protobuf-c
@@ -61,3 +70,4 @@ $(P)/lib/lib$(1).a: $$($(1).obj)
 	$$(AR) rcs $$@ $$^
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
+$(nghttp2.obj): $(nghttp2.ver)
