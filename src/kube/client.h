@@ -44,24 +44,24 @@ enum kube_body {
 };
 
 enum {
-	KUBE_CALL_TIMEOUT_MS = 30000,     /* driver contract 3.2, KUBE_API_TIMEOUT */
-	KUBE_ANSWER_MAX = 16 << 20,       /* bytes of an answer */
-	KUBE_LINE_MAX = 4 << 20,          /* bytes of one watch event */
-	KUBE_STREAM_SILENCE_MS = 150000,  /* default guard of a stream: bookmarks come each minute */
-	KUBE_REQUESTS_MAX = 4096,         /* under way and waiting; one more is answered KUBE_BUSY */
+	KUBE_CALL_TIMEOUT_MS = 30000,    /* driver contract 3.2, KUBE_API_TIMEOUT */
+	KUBE_ANSWER_MAX = 16 << 20,      /* bytes of an answer */
+	KUBE_LINE_MAX = 4 << 20,         /* bytes of one watch event */
+	KUBE_STREAM_SILENCE_MS = 150000, /* default guard of a stream: bookmarks come each minute */
+	KUBE_REQUESTS_MAX = 4096,        /* under way and waiting; one more is answered KUBE_BUSY */
 };
 
 struct kube_answer {
-	int status;                     /* HTTP status; 0 when none came */
-	cJSON *body;                    /* parsed; NULL when empty. Borrowed: take it with steal() */
+	int status;  /* HTTP status; 0 when none came */
+	cJSON *body; /* parsed; NULL when empty. Borrowed: take it with steal() */
 	const struct kube_error *error; /* NULL when the status is 2xx. Borrowed */
 };
 
 struct kube_call {
 	enum kube_method method;
 	enum kube_body type;
-	const char *path;   /* from kube_path; copied */
-	const cJSON *body;  /* or NULL; written out at once, not kept */
+	const char *path;  /* from kube_path; copied */
+	const cJSON *body; /* or NULL; written out at once, not kept */
 	int64_t timeout_ms; /* for everything: waiting, connecting, repeats; 0: KUBE_CALL_TIMEOUT_MS */
 	void (*done)(void *owner, struct kube_answer *a);
 	void *owner;

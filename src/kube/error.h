@@ -13,16 +13,16 @@
 #include "base/str.h"
 
 enum kube_fault {
-	KUBE_NONE,           /* no error */
-	KUBE_TRANSPORT,      /* no answer: connect, TLS, proxy, credentials plugin, lost connection */
-	KUBE_TIMEOUT,        /* our deadline passed, or the server's own (504, reason Timeout) */
-	KUBE_BAD_ANSWER,     /* an answer that cannot be used: not JSON, too large */
-	KUBE_BAD_REQUEST,    /* 400 and other 4xx without a name here */
-	KUBE_UNAUTHORIZED,   /* 401, after the credentials were refreshed once */
-	KUBE_FORBIDDEN,      /* 403: RBAC, admission, SCC */
-	KUBE_QUOTA,          /* 403 whose message says that a quota is exceeded */
-	KUBE_NOT_FOUND,      /* 404 with a Status that names an object (reason NotFound, a name) */
-	KUBE_NO_RESOURCE,    /* 404 for the collection itself: no such API version or type */
+	KUBE_NONE,         /* no error */
+	KUBE_TRANSPORT,    /* no answer: connect, TLS, proxy, credentials plugin, lost connection */
+	KUBE_TIMEOUT,      /* our deadline passed, or the server's own (504, reason Timeout) */
+	KUBE_BAD_ANSWER,   /* an answer that cannot be used: not JSON, too large */
+	KUBE_BAD_REQUEST,  /* 400 and other 4xx without a name here */
+	KUBE_UNAUTHORIZED, /* 401, after the credentials were refreshed once */
+	KUBE_FORBIDDEN,    /* 403: RBAC, admission, SCC */
+	KUBE_QUOTA,        /* 403 whose message says that a quota is exceeded */
+	KUBE_NOT_FOUND,    /* 404 with a Status that names an object (reason NotFound, a name) */
+	KUBE_NO_RESOURCE,  /* 404 for the collection itself: no such API version or type */
 	KUBE_ALREADY_EXISTS, /* 409 AlreadyExists */
 	KUBE_CONFLICT,       /* any other 409: resourceVersion or uid differ, terminating… */
 	KUBE_EXPIRED,        /* 410 Gone or Expired: resourceVersion or continue token too old */
@@ -33,8 +33,8 @@ enum kube_fault {
 
 struct kube_error {
 	enum kube_fault fault;
-	int http;               /* the answer's status, also of an ERROR event's Status; 0: none */
-	bool unsure;            /* the server may have done it although the answer says no, or none came:
+	int http;    /* the answer's status, also of an ERROR event's Status; 0: none */
+	bool unsure; /* the server may have done it although the answer says no, or none came:
 				   read before you repeat what must not happen twice */
 	int64_t retry_after_ms; /* what the server asked for; 0 when nothing */
 	char reason[64];        /* Status.reason, "" when none */
