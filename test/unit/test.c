@@ -165,6 +165,11 @@ static int run_child(const struct test *t)
 		setpgid(0, 0);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		t->run();
+		fflush(stdout);
+		/* the sanitizers look for leaks at exit(), by way of /proc, which a test may have
+		 * left behind by changing its root */
+		if (access("/proc/self/task", F_OK) < 0)
+			_exit(PASSED);
 		exit(PASSED);
 	}
 	setpgid(pid, pid);
