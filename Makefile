@@ -13,6 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SECONDARY:
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 
 HOST := $(shell uname -m)
 ARCH ?= $(HOST)
@@ -144,43 +145,30 @@ $(UNIT_BIN): $(B)/test/unit/%: $(B)/test/unit/%.o $(B)/test/unit/test.o $(LIB)
 	$(call run,LD,$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SYSROOT_LIBS))
 
 test-unit: $(UNIT_BIN)
-	@scripts/run-units "$(RUN)" $^
+	@$(RUN_UNITS)
 
-# Python's stubs of our own protos. grpc/ cannot be a folder of them: it is the library's name.
-build/gen-py/stamp: $(filter proto/%,$(PROTOS)) | build/setup-test
-	@mkdir -p $(@D)
-	/usr/bin/python3 -m grpc_tools.protoc --python_out=$(@D) --grpc_python_out=$(@D) -Iproto \
-		$(filter-out proto/grpc/%,$(filter proto/%,$(PROTOS)))
-	/usr/bin/python3 -m grpc_tools.protoc --python_out=$(@D) --grpc_python_out=$(@D) -Iproto/grpc \
-		$(filter proto/grpc/%,$(PROTOS))
-	@touch $@
+# The tiers above: each folder brings its own runner, which finds the binary in OPENSHELL_BINARY and
+# ends with "N passed, N failed".
+test-grpc: $(BIN) | build/setup-test
+	@$(RUN_GRPC)
 
-# The tiers above the unit tests: each folder brings its own runner, which finds the binary in
-# OPENSHELL_STATIC and ends with "N passed, N failed".
-TIERS := $(patsubst test/%/run,test-%,$(wildcard $(addprefix test/,$(addsuffix /run,grpc interop cluster))))
-$(TIERS): test-%: $(BIN) build/gen-py/stamp | build/setup-%
-	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py test/$*/run
+test: $(UNIT_BIN) $(BIN) | build/setup-test
+	@$(RUN_UNITS)
+	@$(RUN_GRPC)
 
-build/setup-grpc build/setup-interop: build/setup-test
-	@touch $@
-
-test: test-unit $(filter test-grpc,$(TIERS))
+RUN_UNITS := scripts/run-units "$(RUN)" $(UNIT_BIN)
+RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
 
 # The other machine's binary, as far as an emulator of its user mode goes.
 test-aarch64:
 	$(MAKE) ARCH=aarch64 all test-unit check-elf
 
-bench: $(BIN) build/gen-py/stamp | build/setup-cluster
-	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py test/bench/run
-
-demo: $(BIN) build/gen-py/stamp
-	OPENSHELL_STATIC=$(abspath $(BIN)) PYTHONPATH=build/gen-py scripts/demo-run
-
 # --- checks -----------------------------------------------------------------------------------
 
 OURS := $(shell find src test -name '*.[ch]' 2>/dev/null)
 
-check: check-format check-layers check-headers check-cppcheck check-elf size check-sanitizers
+check: check-format check-layers check-headers check-cppcheck check-elf check-size \
+		check-sanitizers
 	@echo "check: everything holds"
 
 check-format: | build/setup-check
@@ -210,8 +198,12 @@ check-cppcheck: | build/setup-check
 check-elf: $(BIN) | build/setup-check
 	@scripts/elf $(BIN) $(TARGET)
 
+BUDGET := 4194304 # bytes
 size: $(BIN)
-	@scripts/size $(B)/openshell-static.map $(BIN) 4194304
+	@scripts/size $(B)/openshell-static.map $(BIN) $(BUDGET)
+
+check-size: $(BIN)
+	@scripts/size $(B)/openshell-static.map $(BIN) $(BUDGET) | tail -n 1
 
 check-sanitizers:
 	@$(MAKE) SAN=1 test-unit replay
@@ -261,8 +253,8 @@ clean:
 help:
 	@scripts/help
 
-.PHONY: all bench check check-cppcheck check-elf check-format check-headers check-layers \
-	check-sanitizers clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-unit vendor-update $(TIERS)
+.PHONY: all check check-cppcheck check-elf check-format check-headers check-layers \
+	check-sanitizers check-size clean format fuzz help image replay repro size test test-aarch64 \
+	test-unit vendor-update test-grpc
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
