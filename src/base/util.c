@@ -81,6 +81,11 @@ void cleanup_freep(void *p)
 	free(*(void **)p);
 }
 
+void cleanup_secretp(char **s)
+{
+	free_secret(*s);
+}
+
 void cleanup_closep(int *fd)
 {
 	int saved = errno;

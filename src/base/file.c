@@ -1,0 +1,63 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/util.h"
+
+static int open_file(const char *path, struct err *e)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "read %s", path);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, EISDIR, "read %s: a directory", path);
+	if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+		return err_set(e, EINVAL, "read %s: not a file", path);
+	return steal_fd(&fd);
+}
+
+/* Up to max bytes. Returns how many, or -1 with errno. */
+static ssize_t read_all(int fd, char *to, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		ssize_t got = read(fd, to + n, max - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
+}
+
+int file_read(const char *path, size_t max, char **out, size_t *n, struct err *e)
+{
+	_cleanup_close_ int fd = open_file(path, e);
+	if (fd < 0)
+		return -1;
+	/* one byte more than may be, so that one too many is seen */
+	_cleanup_free_ char *text = xmalloc(max + 1);
+	ssize_t got = read_all(fd, text, max + 1);
+	if (got < 0)
+		return err_sys(e, "read %s", path);
+	if ((size_t)got <= max) {
+		*out = memcpy(xmalloc((size_t)got + 1), text, (size_t)got);
+		(*out)[got] = '\0';
+		if (n != NULL)
+			*n = (size_t)got;
+	}
+	explicit_bzero(text, (size_t)got);
+	if ((size_t)got > max)
+		return err_set(e, EFBIG, "read %s: larger than %zu bytes", path, max);
+	return 0;
+}
