@@ -156,7 +156,8 @@ test: $(UNIT_BIN) $(BIN) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 
-RUN_UNITS := scripts/run-units "$(RUN)" $(UNIT_BIN)
+# emulators and sanitizers are slow
+RUN_UNITS := TEST_TIME_SCALE=$(if $(RUN)$(SAN),6,1) scripts/run-units "$(RUN)" $(UNIT_BIN)
 RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
 
 # The other machine's binary, as far as an emulator of its user mode goes.
