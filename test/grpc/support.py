@@ -72,11 +72,13 @@ class Stub:
 class Driver:
     """The driver as a process on a socket."""
 
+    prefix = ()         # words before the program's, for one that is run elsewhere
+
     def __init__(self, *args, env=None, socket_path=None, wait=True, folder=None):
         self.folder = folder or tempfile.mkdtemp(prefix="driver-")
         self.socket = socket_path or os.path.join(self.folder, "run", "driver.sock")
         self.log_path = os.path.join(self.folder, "log")
-        self.args = [BINARY, "driver", "--socket", self.socket, *args]
+        self.args = [*self.prefix, BINARY, "driver", "--socket", self.socket, *args]
         base = {"PATH": os.environ["PATH"], "HOME": self.folder}
         self.log_file = open(self.log_path, "ab")
         self.process = subprocess.Popen(
