@@ -7,8 +7,8 @@
  * peer that does not read, and the frames that cost us work and the peer nothing. A request that is
  * malformed in the sense of RFC 9113 8.1.1 is reset and never reaches a callback.
  *
- * Callbacks run inside h2_feed, h2_take and h2_session_free. They may call every function here but
- * those three and h2_session_free, and they may release streams.
+ * Callbacks run inside h2_feed, h2_take and h2_session_end; `closed` of a request that still waits
+ * runs inside h2_reset. They may call every function here but h2_feed, h2_take and h2_session_free.
  */
 #ifndef OPENSHELL_HTTP2_H2_H
 #define OPENSHELL_HTTP2_H2_H
@@ -138,8 +138,10 @@ struct h2_session *h2_server_new(const struct h2_config *c, const struct h2_sess
 				 void *owner);
 struct h2_session *h2_client_new(const struct h2_config *c, const struct h2_session_ops *ops,
 				 void *owner);
-/* Ends every open stream as H2_END_LOST (H2_END_REFUSED where the request never left), then
- * releases the session. Streams not yet released stay readable. Takes NULL. */
+/* Ends every open stream as H2_END_LOST (H2_END_REFUSED where the request never left). The session
+ * does nothing from now on, and is to be freed. May be called from a callback. */
+void h2_session_end(struct h2_session *s);
+/* h2_session_end, and releases the session. Streams not yet released stay readable. Takes NULL. */
 void h2_session_free(struct h2_session *s);
 
 /* Takes in what the peer sent, all of it. -1 with *e filled when the connection is broken beyond
@@ -151,6 +153,8 @@ void h2_take(struct h2_session *s, struct buf *out, size_t most);
 bool h2_has_output(struct h2_session *s);
 /* Whether the session is over: nothing to be read nor sent any more. */
 bool h2_is_over(struct h2_session *s);
+/* What broke the session, ours or the peer's word; code is 0 while nothing did. Borrowed. */
+const struct err *h2_error(const struct h2_session *s);
 
 /* Whether the peer's preface and SETTINGS have arrived. */
 bool h2_is_open(const struct h2_session *s);
@@ -186,8 +190,8 @@ int h2_status(const struct h2_stream *s);
 
 /* ---- server ---- */
 
-/* Takes a request on, in the request callback; else it is refused. The stream is then the caller's
- * until h2_release. */
+/* Takes a request on, in the request callback. The stream is then the caller's until h2_release.
+ * What is neither accepted nor answered there by h2_respond_end is refused (REFUSED_STREAM). */
 void h2_accept(struct h2_stream *s, const struct h2_stream_ops *ops, void *user);
 /* The response's header list; a body follows. Fields must be static or the stream's own
  * (h2_arena): they are borrowed until the stream is released. */
@@ -204,6 +208,8 @@ void h2_end_trailers(struct h2_stream *s, const struct h2_field *fields, size_t 
  * again. A stream with nothing queued may always queue one chunk, whatever its size, unless the
  * connection is full. On a closed stream the bytes vanish, and the answer is true. */
 bool h2_send(struct h2_stream *s, struct h2_chunk *c);
+/* Whether h2_send would take n bytes now. */
+bool h2_has_room(const struct h2_stream *s, size_t n);
 /* Ends our direction once all that is queued is sent. */
 void h2_end(struct h2_stream *s);
 /* Resets the stream; what is queued is dropped. `closed` follows, from h2_take at the latest. */
@@ -220,8 +226,6 @@ size_t h2_queued(const struct h2_stream *s);
 void *h2_user(const struct h2_stream *s);
 /* What lives as long as the stream; released with it. */
 struct arena *h2_arena(struct h2_stream *s);
-/* The session's owner; NULL when the session is gone. */
-void *h2_stream_owner(const struct h2_stream *s);
 
 /* The value of the first received header (trailer) of that name; p is NULL when there is none.
  * Pseudo-headers go by their names (":path"). Borrowed until h2_release. */

@@ -162,6 +162,8 @@ static void run_timers(struct loop *l)
 
 static int wait_ms(const struct loop *l)
 {
+	if (!list_empty(&l->later)) /* put off before the loop ran */
+		return 0;
 	if (l->timers == 0)
 		return -1;
 	int64_t ms = l->heap[0]->at - mono_ms();

@@ -159,6 +159,20 @@ static void raise_it(struct timer *t UNUSED)
 	kill(getpid(), SIGUSR1);
 }
 
+static void stop_now(struct later *l UNUSED)
+{
+	loop_stop(fx.l, 7);
+}
+
+TEST(later_of_before_the_loop_ran_needs_no_event)
+{
+	fx.l = new_loop();
+	fx.later.run = stop_now;
+	loop_later(fx.l, &fx.later);
+	EQ(loop_run(fx.l), 7);
+	loop_free(fx.l);
+}
+
 TEST(signals_arrive_in_the_loop)
 {
 	struct err e;

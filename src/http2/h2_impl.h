@@ -1,0 +1,159 @@
+/*
+ * What the files of src/http2 share; nobody else may include it.
+ *
+ * Life of a stream:
+ *
+ *   h2_request --> WAITING --(a stream is free)--> OPEN --(nghttp2 closed it)--> CLOSED
+ *                     |                             ^                              ^
+ *                     '----- reset, GOAWAY ---------|------------------------------'
+ *   request callback -------------------------------'
+ *
+ * It is freed once it is CLOSED and released. Our direction of it (its body) is a queue of chunks
+ * that nghttp2 reads from:
+ *
+ *   BODY_NONE --(first h2_send, h2_end)--> BODY_READ <--> BODY_IDLE (nothing queued; deferred)
+ */
+#ifndef OPENSHELL_HTTP2_H2_IMPL_H
+#define OPENSHELL_HTTP2_H2_IMPL_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/list.h"
+#include "http2/h2.h"
+
+/* Tokens for what is cheap for a peer and work for us. Filled up with time and with useful work. */
+struct h2_bucket {
+	uint32_t left, max;
+	uint32_t per_second;
+	int64_t at; /* mono_ms of the last filling; 0: never */
+};
+
+/* Takes n tokens; false when there are not as many. */
+bool h2_bucket_take(struct h2_bucket *b, uint32_t n);
+void h2_bucket_give(struct h2_bucket *b, uint32_t n);
+
+struct h2_fields {
+	struct h2_field *v;
+	size_t n, cap;
+};
+
+enum stream_state {
+	STREAM_WAITING,
+	STREAM_OPEN,
+	STREAM_CLOSED,
+};
+
+enum body_state {
+	BODY_NONE,
+	BODY_READ,
+	BODY_IDLE,
+};
+
+/* The chunks queued on a stream: a ring, of which the first part needs no allocation. */
+struct h2_queue {
+	struct h2_chunk **ring;
+	size_t cap, head, n;
+	size_t at;    /* bytes of the first chunk that are gone */
+	size_t bytes; /* queued in all */
+	struct h2_chunk *some[2];
+};
+
+struct h2_stream {
+	struct h2_session *session; /* NULL once closed */
+	const struct h2_stream_ops *ops;
+	void *user;
+	struct list link; /* session.streams */
+	struct list wait; /* session.waiting or session.blocked */
+	int32_t id;
+	enum stream_state state;
+	enum body_state body;
+	bool released;
+	bool sent; /* client: the header list has left */
+	bool got_headers;
+	bool peer_ended;
+	bool ending;     /* ours: nothing more will be queued */
+	bool trailing;   /* our trailers are submitted */
+	bool ended;      /* our END_STREAM has left */
+	bool resetting;  /* ours */
+	bool too_large;  /* the header list; its fields are not kept */
+	bool blocked;    /* an h2_send was refused */
+	uint8_t interim; /* 1xx responses seen */
+	int status;
+	uint32_t header_bytes; /* of the list that is arriving */
+	struct h2_fields headers, trailers;
+	const struct h2_field *end_fields; /* our trailers */
+	size_t n_end_fields;
+	nghttp2_nv *nva; /* client: the request, until it leaves WAITING */
+	size_t n_nva;
+	struct h2_queue queue;
+	struct arena arena;
+};
+
+enum drain_state {
+	DRAIN_NO,
+	DRAIN_NOTICE, /* GOAWAY for no stream in particular is sent; a PING tells when it arrived */
+	DRAIN_FINAL,
+};
+
+struct h2_session {
+	nghttp2_session *ng;
+	const struct h2_session_ops *ops;
+	void *owner;
+	struct h2_config cfg;
+	bool server;
+	bool open;    /* the peer's SETTINGS are there */
+	bool dying;   /* h2_session_end */
+	bool refused; /* client: the peer said GOAWAY, or h2_drain */
+	enum drain_state drain;
+	struct list streams;
+	struct list waiting; /* client: requests in order */
+	struct list blocked; /* streams whose h2_send was refused */
+	size_t n_streams, n_waiting;
+	size_t queued;
+	struct buf *out; /* during h2_take */
+	size_t most;     /* likewise */
+	struct h2_bucket frames, resets;
+	struct err err;
+	char hint[200]; /* nghttp2's last words */
+};
+
+/* h2.c */
+void h2_wake(struct h2_session *s);
+/* Remembers what broke the session, unless something did already. */
+void h2_broken(struct h2_session *s, const char *fmt, ...) PRINTF(2, 3);
+
+/* A field as nghttp2 takes it, without a copy. */
+static inline nghttp2_nv h2_nv(const struct h2_field *f)
+{
+	return (nghttp2_nv){.name = (uint8_t *)f->name.p,
+			    .namelen = f->name.n,
+			    .value = (uint8_t *)f->value.p,
+			    .valuelen = f->value.n,
+			    .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+/* h2_events.c */
+nghttp2_session_callbacks *h2_callbacks(void);
+
+/* h2_stream.c */
+struct h2_stream *h2_stream_new(struct h2_session *s);
+/* The stream is over: tells its user, and frees it when it was released. */
+void h2_stream_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code);
+/* Adds a received field; false when the list is too large. */
+bool h2_stream_field(struct h2_stream *st, struct str name, struct str value);
+void h2_queue_add(struct h2_queue *q, struct h2_chunk *c);
+/* Takes n bytes off the queue and appends them to out. */
+void h2_queue_move(struct h2_queue *q, struct buf *out, size_t n);
+/* nghttp2's read callback for a stream's queue. */
+nghttp2_ssize h2_read_body(nghttp2_session *ng, int32_t id, uint8_t *p, size_t room,
+			   uint32_t *flags, nghttp2_data_source *source, void *arg);
+/* Calls `writable` where it is due. */
+void h2_unblock(struct h2_session *s);
+
+/* h2_client.c */
+/* Starts as many waiting requests as the peer allows. */
+void h2_start_waiting(struct h2_session *s);
+/* Ends all waiting requests: they were not processed. */
+void h2_refuse_waiting(struct h2_session *s);
+
+#endif
