@@ -46,7 +46,7 @@ struct backend_ops {
 
 	/* Its part of the command line. The door parses it into config_size zeroed bytes. */
 	const struct opt *options;
-	const size_t *n_options; /* a pointer, since the table's length is another file's constant */
+	size_t n_options;
 	size_t config_size;
 	/* Checks the configuration as a whole and fills what follows from it; no I/O. The error names
 	 * the option (driver contract 3.2). */

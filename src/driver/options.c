@@ -106,10 +106,10 @@ static struct block *new_block(const struct backend_ops *backend)
 
 	b->driver.backend = backend;
 	b->driver.backend_config = b->backend;
-	b->n = own + *backend->n_options;
+	b->n = own + backend->n_options;
 	b->table = xcalloc(b->n, sizeof *b->table);
 	memcpy(b->table, driver_table, sizeof driver_table);
-	memcpy(b->table + own, backend->options, *backend->n_options * sizeof *b->table);
+	memcpy(b->table + own, backend->options, backend->n_options * sizeof *b->table);
 	for (size_t i = own; i < b->n; i++)
 		b->table[i].offset += offsetof(struct block, backend);
 	return b;
@@ -207,6 +207,6 @@ void driver_options_help(FILE *f)
 	opt_print_help(f, driver_table, ARRAY_LEN(driver_table));
 	for (size_t i = 0; (backend = backend_at(i)) != NULL; i++) {
 		fputc('\n', f);
-		opt_print_help(f, backend->options, *backend->n_options);
+		opt_print_help(f, backend->options, backend->n_options);
 	}
 }

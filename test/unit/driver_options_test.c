@@ -32,8 +32,6 @@ static const struct opt fake_table[] = {
 	 .help = "how many"},
 };
 
-static const size_t fake_count = ARRAY_LEN(fake_table);
-
 static int fake_check(void *config, struct err *e)
 {
 	struct fake_config *c = config;
@@ -46,7 +44,7 @@ static int fake_check(void *config, struct err *e)
 static const struct backend_ops fake = {
 	.name = "fake",
 	.options = fake_table,
-	.n_options = &fake_count,
+	.n_options = ARRAY_LEN(fake_table),
 	.config_size = sizeof(struct fake_config),
 	.check = fake_check,
 };
