@@ -1,0 +1,25 @@
+/* What the load programs share: time in microseconds, and what many measured times say. */
+#ifndef OPENSHELL_BENCH_H
+#define OPENSHELL_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/json.h"
+
+int64_t bench_us(void);
+
+/* Measured times; grows as they come. */
+struct bench_times {
+	int64_t *us;
+	size_t n, cap;
+};
+
+void bench_add(struct bench_times *t, int64_t us);
+/* The value below which `percent` of them lie; 0 when there are none. Sorts. */
+int64_t bench_percentile(struct bench_times *t, int percent);
+
+/* The JSON of a file, or the program ends and says why; the caller's. */
+cJSON *bench_read_json(const char *path);
+
+#endif
