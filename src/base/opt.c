@@ -177,7 +177,7 @@ void opt_print_help(FILE *f, const struct opt *table, size_t n)
 		else
 			fprintf(f, "  (environment only)");
 		if (o->alias != NULL)
-			fprintf(f, "  (also --%s)", o->alias);
+			fprintf(f, "  (also %s%s)", o->alias[1] ? "--" : "-", o->alias);
 		fprintf(f, "\n      %s\n", o->help);
 		if (o->env != NULL)
 			fprintf(f, "      environment: %s\n", o->env);
