@@ -6,6 +6,7 @@
 #include "bench.h"
 
 #include "base/buf.h"
+#include "base/str.h"
 
 int64_t bench_us(void)
 {
@@ -54,4 +55,13 @@ cJSON *bench_read_json(const char *path)
 	if (j == NULL)
 		die("%s", e.text);
 	return j;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && streq(argv[1], "load"))
+		return load_main(argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "objects"))
+		return objects_main(argc - 1, argv + 1);
+	die("usage: bench load|objects …");
 }

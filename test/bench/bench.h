@@ -1,4 +1,7 @@
-/* What the load programs share: time in microseconds, and what many measured times say. */
+/*
+ * The load program of `make bench`, and what its two parts share: time in microseconds, and what many
+ * measured times say. test/bench/run starts it; it knows nothing of what it measures but the contract.
+ */
 #ifndef OPENSHELL_BENCH_H
 #define OPENSHELL_BENCH_H
 
@@ -21,5 +24,9 @@ int64_t bench_percentile(struct bench_times *t, int percent);
 
 /* The JSON of a file, or the program ends and says why; the caller's. */
 cJSON *bench_read_json(const char *path);
+
+/* The parts, each with a main of its own: load on a driver's socket, and on an API server. */
+int load_main(int argc, char **argv);
+int objects_main(int argc, char **argv);
 
 #endif

@@ -1,10 +1,10 @@
 /*
  * Load on a compute driver's socket, ours or a peer's: it uses nothing but the contract.
  *
- *   load SOCKET unary INFLIGHT SECONDS       GetCapabilities, INFLIGHT at a time
- *   load SOCKET create INFLIGHT COUNT FILE PREFIX   CreateSandbox of FILE's sandbox, as PREFIX-0…
- *   load SOCKET list                         one ListSandboxes
- *   load SOCKET watch READERS SECONDS        as many WatchSandboxes streams
+ *   bench load SOCKET unary INFLIGHT SECONDS       GetCapabilities, INFLIGHT at a time
+ *   bench load SOCKET create INFLIGHT COUNT FILE PREFIX   CreateSandbox of FILE's sandbox, as PREFIX-0…
+ *   bench load SOCKET list                         one ListSandboxes
+ *   bench load SOCKET watch READERS SECONDS        as many WatchSandboxes streams
  *
  * One line of key=value on stdout.
  */
@@ -190,14 +190,14 @@ static void run_watch(struct load *l, size_t readers, int64_t seconds)
 	       l->ended ? 0 : least, l->ended);
 }
 
-int main(int argc, char **argv)
+int load_main(int argc, char **argv)
 {
 	struct load l = {0};
 	struct err e;
 	const char *mode = argc > 2 ? argv[2] : "";
 
 	if (argc < 3)
-		die("usage: load SOCKET unary|create|list|watch …");
+		die("usage: bench load SOCKET unary|create|list|watch …");
 	if (loop_new(&l.loop, &e) < 0 ||
 	    grpc_channel_unix(&l.channel, l.loop, argv[1], &GRPC_CHANNEL_CONFIG_DEFAULT, NULL, NULL,
 			      &e) < 0)

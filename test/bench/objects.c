@@ -1,8 +1,8 @@
 /*
  * Load on the API server itself, as the measure beside the driver's:
  *
- *   objects KUBECONFIG NAMESPACE post INFLIGHT COUNT FILE    POSTs of FILE's object under COUNT names
- *   objects KUBECONFIG NAMESPACE stir RATE SECONDS COUNT PREFIX   status patches, RATE a second, of the
+ *   bench objects KUBECONFIG NAMESPACE post INFLIGHT COUNT FILE    POSTs of FILE's object under COUNT names
+ *   bench objects KUBECONFIG NAMESPACE stir RATE SECONDS COUNT PREFIX   status patches, RATE a second, of the
  *                                                            objects PREFIX-0 … PREFIX-(COUNT-1)
  *
  * One line of key=value on stdout.
@@ -109,14 +109,14 @@ static void tick(struct timer *t)
 		loop_stop(l->loop, 0);
 }
 
-int main(int argc, char **argv)
+int objects_main(int argc, char **argv)
 {
 	struct load l = {0};
 	struct kube_config *config;
 	struct err e;
 
 	if (argc < 7)
-		die("usage: objects KUBECONFIG NAMESPACE post|stir …");
+		die("usage: bench objects KUBECONFIG NAMESPACE post|stir …");
 	if (loop_new(&l.loop, &e) < 0 || kube_config_load(&config, argv[1], NULL, &e) < 0 ||
 	    kube_client_new(&l.client, l.loop, config, &e) < 0)
 		die("%s", e.text);
