@@ -6,7 +6,6 @@
 #ifndef OPENSHELL_DOORS_H
 #define OPENSHELL_DOORS_H
 
-int ctl_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int sandbox_main(int argc, char **argv);
 

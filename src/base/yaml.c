@@ -243,10 +243,8 @@ static int depth_of(const cJSON *j)
 {
 	int deepest = 0;
 
-	for (const cJSON *c = j->child; c != NULL; c = c->next) {
-		int depth = depth_of(c); /* once: MAX evaluates its arguments twice */
-		deepest = MAX(deepest, depth);
-	}
+	for (const cJSON *c = j->child; c != NULL; c = c->next)
+		deepest = MAX(deepest, depth_of(c));
 	return deepest + 1;
 }
 

@@ -57,7 +57,8 @@ enum { TROUBLE_TEXT_MAX = 1024 };
 /* Copyable; holds no pointer. */
 struct k8s_trouble {
 	enum k8s_trouble_kind kind;
-	int64_t since_ms;            /* since when, wall clock */
+	bool vague;                  /* the words only repeat what others say better */
+	int64_t since_ms;            /* when it was first seen, wall clock */
 	char text[TROUBLE_TEXT_MAX]; /* the platform's own words, one line */
 };
 
@@ -67,15 +68,16 @@ const char *k8s_trouble_reason(enum k8s_trouble_kind kind);
 int64_t k8s_trouble_grace_ms(const struct kubernetes_options *o, enum k8s_trouble_kind kind);
 
 /* What an object (Ready=False/ReconcilerError with a refusal; PodScheduled=False), a Pod (its
- * conditions and container states) or an Event says. False: no trouble. now_ms stands in where the
- * source has no time. pod may be NULL. */
+ * conditions and container states) or an Event says. False: no trouble. since_ms is now_ms: what a
+ * source has is the time of another change (a condition's status, not its reason) or of another
+ * pod. pod may be NULL. */
 bool k8s_trouble_of_object(const cJSON *object, int64_t now_ms, struct k8s_trouble *out);
 bool k8s_trouble_of_pod(const cJSON *pod, int64_t now_ms, struct k8s_trouble *out);
 bool k8s_trouble_of_event(const cJSON *event, int64_t now_ms, struct k8s_trouble *out);
 
 /*
  * Takes what was just seen into what is known. The same kind again keeps its since_ms and takes the
- * new words; a worse kind (later in the enum) replaces. True when the user should be told: the kind
+ * new words unless they are vague; a worse kind (later in the enum) replaces. True when the user should be told: the kind
  * is new. seen->kind may be TROUBLE_NONE: then nothing changes.
  */
 bool k8s_trouble_see(struct k8s_trouble *known, const struct k8s_trouble *seen);
