@@ -6,6 +6,8 @@
 #ifndef OPENSHELL_DOORS_H
 #define OPENSHELL_DOORS_H
 
+int ctl_main(int argc, char **argv);
+int driver_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int sandbox_main(int argc, char **argv);
 
