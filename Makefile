@@ -156,8 +156,33 @@ test: $(UNIT_BIN) $(BIN) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 
-RUN_UNITS := scripts/run-units "$(RUN)" $(UNIT_BIN)
+# emulators and sanitizers are slow
+RUN_UNITS := TEST_TIME_SCALE=$(if $(RUN)$(SAN),6,1) scripts/run-units "$(RUN)" $(UNIT_BIN)
 RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
+
+# Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
+# like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
+PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/interop)))))
+
+define program
+$(1).gen := $$(patsubst %.proto,%.pb-c.c,$$(wildcard test/$(1)/*.proto))
+$(1).obj := $$(patsubst %.c,$(B)/%.o,$$(wildcard test/$(1)/*.c)) $$($(1).gen:%.c=$(B)/gen/%.o)
+$(B)/test/$(1)/$(1): $$($(1).obj) $(LIB)
+	$$(call run,LD,$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(SYSROOT_LIBS))
+$$(filter $(B)/test/%,$$($(1).obj)): | $$($(1).gen:%=build/gen/%)
+test-programs: $(B)/test/$(1)/$(1)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+
+build/gen/test/%.pb-c.c build/gen/test/%.pb-c.h &: test/%.proto scripts/protoc-gen-c3 | build/setup-build
+	@mkdir -p build/gen
+	protoc --plugin=protoc-gen-c=scripts/protoc-gen-c3 --c_out=build/gen -I. -I/usr/include $<
+
+test-interop: $(BIN) $(B)/test/interop/interop | build/setup-test
+	@test/interop/run $(B)/test/interop/interop
+
+test-cluster: $(BIN) | build/setup-cluster
+	@OPENSHELL_BINARY=$(abspath $(BIN)) test/cluster/run
 
 # The other machine's binary, as far as an emulator of its user mode goes.
 test-aarch64:
@@ -255,6 +280,6 @@ help:
 
 .PHONY: all check check-cppcheck check-elf check-format check-headers check-layers \
 	check-sanitizers check-size clean format fuzz help image replay repro size test test-aarch64 \
-	test-unit vendor-update test-grpc
+	test-cluster test-grpc test-interop test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

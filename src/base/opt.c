@@ -115,11 +115,17 @@ static void begin_list(const struct opt *o, void *conf, bool *seen)
 int opt_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv, int *rest,
 	      struct err *e)
 {
+	if (apply_defaults(table, n, conf, e) < 0)
+		return -1;
+	return opt_parse_more(table, n, conf, argc, argv, rest, e);
+}
+
+int opt_parse_more(const struct opt *table, size_t n, void *conf, int argc, char **argv, int *rest,
+		   struct err *e)
+{
 	_cleanup_free_ bool *seen = xcalloc(n, sizeof *seen);
 	int i = 1;
 
-	if (apply_defaults(table, n, conf, e) < 0)
-		return -1;
 	for (; i < argc && argv[i][0] == '-' && argv[i][1] != '\0'; i++) {
 		if (streq(argv[i], "--")) {
 			i++;
@@ -171,7 +177,7 @@ void opt_print_help(FILE *f, const struct opt *table, size_t n)
 		else
 			fprintf(f, "  (environment only)");
 		if (o->alias != NULL)
-			fprintf(f, "  (also --%s)", o->alias);
+			fprintf(f, "  (also %s%s)", o->alias[1] ? "--" : "-", o->alias);
 		fprintf(f, "\n      %s\n", o->help);
 		if (o->env != NULL)
 			fprintf(f, "      environment: %s\n", o->env);

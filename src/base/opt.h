@@ -46,10 +46,11 @@ struct opt {
  * is ""). An error names the option or variable. */
 int opt_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv, int *rest,
 	      struct err *e);
+/* Reads options that follow a word (argv[0]), for command lines that mix both: as opt_parse, but what
+ * *conf holds already stays. A list given here replaces what it held. */
+int opt_parse_more(const struct opt *table, size_t n, void *conf, int argc, char **argv, int *rest,
+		   struct err *e);
 void opt_free(const struct opt *table, size_t n, void *conf);
-
-/* Whether --name, or its environment variable, was given (for options where absent and default
- * differ) is asked by the value itself: give those no default. */
 
 /* Prints the table by groups: flag, environment variable, default, help. */
 void opt_print_help(FILE *f, const struct opt *table, size_t n);

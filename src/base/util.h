@@ -44,7 +44,7 @@ void free_secret(char *s);
 #define _cleanup_close_ _cleanup_(cleanup_closep)
 #define _cleanup_file_ _cleanup_(cleanup_filep)
 #define _cleanup_secret_ _cleanup_(cleanup_secretp)
-void cleanup_freep(void *p);  /* p: the address of any pointer */
+void cleanup_freep(void *p); /* p: the address of any pointer */
 void cleanup_secretp(char **s);
 void cleanup_closep(int *fd); /* keeps errno; -1 is nothing */
 void cleanup_filep(FILE **f);

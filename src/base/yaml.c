@@ -243,8 +243,10 @@ static int depth_of(const cJSON *j)
 {
 	int deepest = 0;
 
-	for (const cJSON *c = j->child; c != NULL; c = c->next)
-		deepest = MAX(deepest, depth_of(c));
+	for (const cJSON *c = j->child; c != NULL; c = c->next) {
+		int depth = depth_of(c); /* once: MAX evaluates its arguments twice */
+		deepest = MAX(deepest, depth);
+	}
 	return deepest + 1;
 }
 

@@ -41,7 +41,8 @@ struct backend_env {
 };
 
 struct backend_ops {
-	const char *name; /* what --backend calls it, and the driver's name unless --driver-name is given */
+	const char *
+		name; /* what --backend calls it, and the driver's name unless --driver-name is given */
 
 	/* Its part of the command line. The door parses it into config_size zeroed bytes. */
 	const struct opt *options;
@@ -60,8 +61,8 @@ struct backend_ops {
 	/* How many operations are under way that must not be cut off, their callers present or not:
 	 * the end of the process waits for them, within its limit. */
 	size_t (*pending)(const struct backend *b);
-	/* Releases everything at once; no callback comes any more. Calls that are not answered by then
-	 * are the service's to end. */
+	/* Releases everything at once; no callback comes any more. The last thing before the process
+	 * ends: calls that are not answered by then never are. */
 	void (*close)(struct backend *b);
 
 	/* Fills default_image, gateway_manages_lifecycle, supports_gpu and gpu_count; the service fills

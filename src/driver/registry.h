@@ -2,7 +2,8 @@
  * The one place that knows the sandboxes. A backend keeps it true (put, remove, event); Get and List
  * are answered from it, and every WatchSandboxes stream is fed from it. It does no I/O.
  *
- * A sandbox's snapshot is encoded once, when it changes, and the bytes are shared by every reader.
+ * A sandbox's snapshot is encoded once, when it changes, and the bytes are shared by every reader:
+ * they are queued on each stream by reference.
  *
  * The change log. Sandboxes, deletions and platform events are records in one list, in the order of
  * their last change: a sandbox that changes moves to the end. A stream is a place in that list. So
@@ -35,6 +36,7 @@
 #include "compute_driver.pb-c.h"
 #include "driver/lookup.h"
 
+struct h2_chunk;
 struct registry;
 
 enum {
@@ -54,7 +56,8 @@ enum registry_put {
 	REGISTRY_CHANGED,
 	REGISTRY_SAME,    /* nothing to tell */
 	REGISTRY_OLD,     /* refused: what is known is newer */
-	REGISTRY_FOREIGN, /* refused: the id belongs to another object that is present */
+	REGISTRY_FOREIGN, /* refused: the id belongs to another object that is present; when that one
+			     goes, the backend may put this one */
 };
 
 /*
@@ -123,11 +126,11 @@ void registry_watch_close(struct registry_watch *w);
 
 enum registry_step {
 	REGISTRY_NOTHING, /* all told; wake will be called */
-	REGISTRY_MESSAGE, /* *out is an encoded WatchSandboxesEvent, borrowed until the next call */
+	REGISTRY_MESSAGE, /* *out is a WatchSandboxesEvent, packed as by grpc_pack */
 	REGISTRY_LOST,    /* the stream fell behind the deletions: it must end, with an error */
 };
 
-/* The next message for this stream. */
-enum registry_step registry_watch_next(struct registry_watch *w, struct str *out);
+/* The next message for this stream. *out is borrowed until any other call of this header. */
+enum registry_step registry_watch_next(struct registry_watch *w, struct h2_chunk **out);
 
 #endif

@@ -143,9 +143,11 @@ static int walk(struct walk *w, const ProtobufCMessageDescriptor *type, void *by
 		struct err *e)
 {
 	w->type = type;
-	w->p = bytes;
 	w->fields = w->depth = 0;
 	w->old_gpu = false;
+	if (n == 0) /* bytes may be NULL then */
+		return 0;
+	w->p = bytes;
 	w->level[0] = (struct level){.type = type, .end = w->p + n};
 	for (;;) {
 		while (w->p == w->level[w->depth].end) {

@@ -19,7 +19,8 @@ class Request:
 
     PATTERN = re.compile(
         r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
-        r"(?:/namespaces/(?P<ns>[^/]+)(?=/))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?")
+        r"(?:/namespaces/(?P<ns>[^/]+)(?=/))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?"
+    )
 
     def __init__(self, exchange):
         self.exchange, q = exchange, exchange.query
@@ -45,12 +46,12 @@ class Api:
     def __init__(self, store, loop):
         self.store, self.loop = store, loop
         self.rules = []
-        self.requests = []          # every Exchange, in order of arrival
-        self.tokens = None          # bearer tokens that are let in; None: all
+        self.requests = []  # every Exchange, in order of arrival
+        self.tokens = None  # bearer tokens that are let in; None: all
         self.need_certificate = False
         self.bookmark_every = 0.5
-        self.watch_lists = False    # sendInitialEvents is understood
-        self.allowed = True         # the answer to SelfSubjectAccessReview
+        self.watch_lists = False  # sendInitialEvents is understood
+        self.allowed = True  # the answer to SelfSubjectAccessReview
         self.watching = 0
 
     # -- entry ------------------------------------------------------------------------------------
@@ -98,7 +99,9 @@ class Api:
         if rule.body is not None:
             await self.send(request, rule, status, rule.body, rule.headers, rule.content_type)
         else:
-            error = ApiError(status, rule.reason, rule.message or f"told to answer {status}", rule.headers)
+            error = ApiError(
+                status, rule.reason, rule.message or f"told to answer {status}", rule.headers
+            )
             await self.send(request, rule, status, error.status(), rule.headers)
 
     async def send(self, request, rule, status, body, headers=(), content_type="application/json"):
@@ -118,7 +121,7 @@ class Api:
         part = data[:limit] if limit is not None else data
         step = rule.piece if rule.drip else max(len(part), 1)
         for i in range(0, len(part), step):
-            await exchange.write(part[i:i + step])
+            await exchange.write(part[i : i + step])
             await asyncio.sleep(rule.drip)
         if rule.stall_at is not None:
             await asyncio.Event().wait()
@@ -138,7 +141,11 @@ class Api:
     def kind_of(self, request):
         """The kind a request is for; raises what the real server says of a path it does not have."""
         kind = KINDS.get(request.plural)
-        if kind is None or kind.group != request.group or request.version not in self.store.versions(request.plural):
+        if (
+            kind is None
+            or kind.group != request.group
+            or request.version not in self.store.versions(request.plural)
+        ):
             raise NoSuchPath
         return kind
 
@@ -155,8 +162,13 @@ class Api:
             return 201, {**request.json(), "status": {"allowed": self.allowed}}, ()
         try:
             kind = self.kind_of(request)
-            serve = {"GET": self.get, "POST": self.post, "PUT": self.put, "PATCH": self.patch,
-                     "DELETE": self.delete}.get(method)
+            serve = {
+                "GET": self.get,
+                "POST": self.post,
+                "PUT": self.put,
+                "PATCH": self.patch,
+                "DELETE": self.delete,
+            }.get(method)
             if serve is None:
                 raise ApiError(405, "MethodNotAllowed", "the server does not allow this method")
             return serve(kind, request)
@@ -168,16 +180,33 @@ class Api:
 
     def get(self, kind, request):
         if request.name:
-            return 200, self.show(request, self.store.get(request.plural, request.namespace, request.name)), ()
+            return (
+                200,
+                self.show(request, self.store.get(request.plural, request.namespace, request.name)),
+                (),
+            )
         q = request.exchange.query
         items, token, remaining, rv = self.store.page(
-            request.plural, request.namespace, request.labels, request.fields,
-            int(q.get("limit") or 0), q.get("continue"))
+            request.plural,
+            request.namespace,
+            request.labels,
+            request.fields,
+            int(q.get("limit") or 0),
+            q.get("continue"),
+        )
         meta = {"resourceVersion": str(rv)}
         if token:
             meta.update({"continue": token, "remainingItemCount": remaining})
-        return 200, {"kind": kind.kind + "List", "apiVersion": self.api_version(request),
-                     "metadata": meta, "items": [self.show(request, o) for o in items]}, ()
+        return (
+            200,
+            {
+                "kind": kind.kind + "List",
+                "apiVersion": self.api_version(request),
+                "metadata": meta,
+                "items": [self.show(request, o) for o in items],
+            },
+            (),
+        )
 
     @staticmethod
     def api_version(request):
@@ -185,13 +214,27 @@ class Api:
 
     def post(self, kind, request):
         obj = request.json()
-        if obj.get("kind", kind.kind) != kind.kind or obj.get("apiVersion") != self.api_version(request):
-            raise ApiError(400, "BadRequest", f'the API version in the data ({obj.get("apiVersion")}) does not match '
-                           f"the expected API version ({self.api_version(request)})")
-        if request.exchange.query.get("fieldValidation") == "Strict" and "agentSocket" in (obj.get("spec") or {}):
-            raise ApiError(400, "BadRequest", 'strict decoding error: unknown field "spec.agentSocket"')
+        if obj.get("kind", kind.kind) != kind.kind or obj.get("apiVersion") != self.api_version(
+            request
+        ):
+            raise ApiError(
+                400,
+                "BadRequest",
+                f'the API version in the data ({obj.get("apiVersion")}) does not match '
+                f"the expected API version ({self.api_version(request)})",
+            )
+        if request.exchange.query.get("fieldValidation") == "Strict" and "agentSocket" in (
+            obj.get("spec") or {}
+        ):
+            raise ApiError(
+                400, "BadRequest", 'strict decoding error: unknown field "spec.agentSocket"'
+            )
         dry = request.exchange.query.get("dryRun") == "All"
-        return 201, self.show(request, self.store.create(request.plural, obj, request.namespace, dry)), ()
+        return (
+            201,
+            self.show(request, self.store.create(request.plural, obj, request.namespace, dry)),
+            (),
+        )
 
     def put(self, kind, request):
         obj = request.json()
@@ -203,13 +246,28 @@ class Api:
     def patch(self, _kind, request):
         sort = request.exchange.headers.get("content-type", "").split(";")[0]
         if sort == "application/apply-patch+yaml":  # JSON is YAML
-            obj, new = self.store.apply(request.plural, request.namespace, request.name, request.json(),
-                                        request.exchange.query.get("fieldManager"))
+            obj, new = self.store.apply(
+                request.plural,
+                request.namespace,
+                request.name,
+                request.json(),
+                request.exchange.query.get("fieldManager"),
+            )
             return 201 if new else 200, self.show(request, obj), ()
         if sort != "application/merge-patch+json":
-            raise ApiError(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {sort}")
-        obj = self.store.patch(request.plural, request.namespace, request.name, request.json(), request.sub,
-                               request.version)
+            raise ApiError(
+                415,
+                "UnsupportedMediaType",
+                f"the body of the request was in an unknown format: {sort}",
+            )
+        obj = self.store.patch(
+            request.plural,
+            request.namespace,
+            request.name,
+            request.json(),
+            request.sub,
+            request.version,
+        )
         return 200, self.show(request, obj), ()
 
     def delete(self, kind, request):
@@ -218,8 +276,21 @@ class Api:
         obj = self.store.delete(request.plural, request.namespace, request.name, request.json())
         if obj["metadata"].get("deletionTimestamp"):
             return 200, self.show(request, obj), ()
-        return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-                     "details": {"name": request.name, "kind": kind.plural, "uid": obj["metadata"]["uid"]}}, ()
+        return (
+            200,
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "metadata": {},
+                "status": "Success",
+                "details": {
+                    "name": request.name,
+                    "kind": kind.plural,
+                    "uid": obj["metadata"]["uid"],
+                },
+            },
+            (),
+        )
 
     # -- watches ----------------------------------------------------------------------------------
 
@@ -253,11 +324,17 @@ class Api:
         """The events with which a watch begins; None: it is too old."""
         rv = request.exchange.query.get("resourceVersion") or "0"
         if request.exchange.query.get("sendInitialEvents") == "true" and not self.watch_lists:
-            raise ApiError(422, "Invalid", "sendInitialEvents is forbidden for watch unless the WatchList feature "
-                           "gate is enabled")
+            raise ApiError(
+                422,
+                "Invalid",
+                "sendInitialEvents is forbidden for watch unless the WatchList feature "
+                "gate is enabled",
+            )
         if rv == "0":
-            return [History(int(o["metadata"]["resourceVersion"]), request.plural, "ADDED", o, None)
-                    for o in self.store.list(request.plural, request.namespace)]
+            return [
+                History(int(o["metadata"]["resourceVersion"]), request.plural, "ADDED", o, None)
+                for o in self.store.list(request.plural, request.namespace)
+            ]
         return self.store.since(request.plural, int(rv))
 
 
@@ -277,8 +354,17 @@ class Watch:
     async def run(self, past):
         q = self.request.exchange.query
         if past is None:
-            await self.error({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                              "message": "too old resource version", "reason": "Expired", "code": 410})
+            await self.error(
+                {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "status": "Failure",
+                    "message": "too old resource version",
+                    "reason": "Expired",
+                    "code": 410,
+                }
+            )
             return
         if self.rule and self.rule.events == 0 and await self.misbehave(None):
             return
@@ -289,11 +375,16 @@ class Watch:
                 return
         if q.get("sendInitialEvents") == "true":
             await self.bookmark({"k8s.io/initial-events-end": "true"})
-        ends = self.api.loop.time() + float(q["timeoutSeconds"]) if q.get("timeoutSeconds") else None
+        ends = (
+            self.api.loop.time() + float(q["timeoutSeconds"]) if q.get("timeoutSeconds") else None
+        )
         while ends is None or self.api.loop.time() < ends:
             try:
-                wait = self.api.bookmark_every if ends is None else \
-                    min(self.api.bookmark_every, max(ends - self.api.loop.time(), 0.001))
+                wait = (
+                    self.api.bookmark_every
+                    if ends is None
+                    else min(self.api.bookmark_every, max(ends - self.api.loop.time(), 0.001))
+                )
                 entry = await asyncio.wait_for(self.queue.get(), wait)
             except asyncio.TimeoutError:
                 if q.get("allowWatchBookmarks") in ("1", "true"):
@@ -324,8 +415,12 @@ class Watch:
             return await self.misbehave(data)
         await self.request.exchange.write(data)
         self.sent += 1
-        return bool(self.rule and self.rule.partial is None and self.sent == self.rule.events and
-                    await self.misbehave(None))
+        return bool(
+            self.rule
+            and self.rule.partial is None
+            and self.sent == self.rule.events
+            and await self.misbehave(None)
+        )
 
     async def misbehave(self, data):
         rule, exchange = self.rule, self.request.exchange
@@ -334,7 +429,7 @@ class Watch:
         if rule.raw is not None:
             await exchange.write(rule.raw)
         if rule.partial is not None:
-            await exchange.write(data[:rule.partial])
+            await exchange.write(data[: rule.partial])
         if rule.partial is not None or rule.drop:
             await asyncio.sleep(0.02)
             exchange.cut()
@@ -355,5 +450,15 @@ class Watch:
             return  # what is still to be sent is older than what the bookmark would say
         if annotations:
             meta["annotations"] = annotations
-        await r.exchange.write(dump({"type": "BOOKMARK", "object": {
-            "kind": KINDS[r.plural].kind, "apiVersion": self.api.api_version(r), "metadata": meta}}))
+        await r.exchange.write(
+            dump(
+                {
+                    "type": "BOOKMARK",
+                    "object": {
+                        "kind": KINDS[r.plural].kind,
+                        "apiVersion": self.api.api_version(r),
+                        "metadata": meta,
+                    },
+                }
+            )
+        )

@@ -59,7 +59,9 @@ class Controller:
             if (namespace, name) in self._queued:
                 return
             self._queued.add((namespace, name))
-        self.loop.call_soon_threadsafe(self.loop.call_later, self.delay, self._reconcile, namespace, name)
+        self.loop.call_soon_threadsafe(
+            self.loop.call_later, self.delay, self._reconcile, namespace, name
+        )
 
     def resume(self):
         self.paused = False
@@ -90,37 +92,75 @@ class Controller:
             self._write_status(namespace, name, pod, error)
 
     def _pod(self, sandbox):
-        return self.store.objects["pods"].get((sandbox["metadata"]["namespace"], sandbox["metadata"]["name"]))
+        return self.store.objects["pods"].get(
+            (sandbox["metadata"]["namespace"], sandbox["metadata"]["name"])
+        )
 
     def _annotate(self, sandbox, pod_name):
         annotations = sandbox["metadata"].get("annotations") or {}
         if annotations.get(POD_NAME) != pod_name:
-            self.store.patch("sandboxes", sandbox["metadata"]["namespace"], sandbox["metadata"]["name"],
-                             {"metadata": {"annotations": {POD_NAME: pod_name}}})
+            self.store.patch(
+                "sandboxes",
+                sandbox["metadata"]["namespace"],
+                sandbox["metadata"]["name"],
+                {"metadata": {"annotations": {POD_NAME: pod_name}}},
+            )
 
     def _make_pod(self, sandbox):
         meta, template = sandbox["metadata"], copy.deepcopy(sandbox["spec"]["podTemplate"])
-        owner = [{"apiVersion": "agents.x-k8s.io/v1beta1", "kind": "Sandbox", "name": meta["name"],
-                  "uid": meta["uid"], "controller": True, "blockOwnerDeletion": True}]
+        owner = [
+            {
+                "apiVersion": "agents.x-k8s.io/v1beta1",
+                "kind": "Sandbox",
+                "name": meta["name"],
+                "uid": meta["uid"],
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ]
         spec = template["spec"]
         for claim in sandbox["spec"].get("volumeClaimTemplates") or []:
             title = f'{claim["metadata"]["name"]}-{meta["name"]}'
             if (meta["namespace"], title) not in self.store.objects["persistentvolumeclaims"]:
-                self.store.create("persistentvolumeclaims", {
-                    "metadata": {"name": title, "ownerReferences": owner, "labels": {NAME_HASH: name_hash(meta["name"])}},
-                    "spec": claim["spec"], "status": {"phase": "Bound"}}, meta["namespace"])
+                self.store.create(
+                    "persistentvolumeclaims",
+                    {
+                        "metadata": {
+                            "name": title,
+                            "ownerReferences": owner,
+                            "labels": {NAME_HASH: name_hash(meta["name"])},
+                        },
+                        "spec": claim["spec"],
+                        "status": {"phase": "Bound"},
+                    },
+                    meta["namespace"],
+                )
             spec.setdefault("volumes", []).append(
-                {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": title}})
+                {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": title}}
+            )
         if self.refuse:
             raise ApiError(403, "Forbidden", f'pods "{meta["name"]}" is forbidden: {self.refuse}')
         theirs = template.get("metadata") or {}
-        labels = {k: v for k, v in (theirs.get("labels") or {}).items() if "agents.x-k8s.io/" not in k}
-        pod = self.store.create("pods", {
-            "metadata": {"name": meta["name"], "ownerReferences": owner,
-                         "labels": {**labels, NAME_HASH: name_hash(meta["name"])},
-                         "annotations": theirs.get("annotations") or {}},
-            "spec": spec, "status": {"phase": "Pending", "conditions": []}}, meta["namespace"])
-        self.loop.call_soon_threadsafe(self.loop.call_later, self.start, self._start_pod, pod["metadata"])
+        labels = {
+            k: v for k, v in (theirs.get("labels") or {}).items() if "agents.x-k8s.io/" not in k
+        }
+        pod = self.store.create(
+            "pods",
+            {
+                "metadata": {
+                    "name": meta["name"],
+                    "ownerReferences": owner,
+                    "labels": {**labels, NAME_HASH: name_hash(meta["name"])},
+                    "annotations": theirs.get("annotations") or {},
+                },
+                "spec": spec,
+                "status": {"phase": "Pending", "conditions": []},
+            },
+            meta["namespace"],
+        )
+        self.loop.call_soon_threadsafe(
+            self.loop.call_later, self.start, self._start_pod, pod["metadata"]
+        )
         return pod
 
     def _write_status(self, namespace, name, pod, error):
@@ -141,7 +181,9 @@ class Controller:
         version = self.version()
         suspended = sandbox["spec"]["operatingMode"] == "Suspended"
         phase = pod["status"].get("phase") if pod else None
-        ready = pod and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+        ready = pod and any(
+            c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"]
+        )
         out = []
 
         def say(type_, status, reason, message=""):
@@ -158,7 +200,12 @@ class Controller:
         elif ready:
             say("Ready", "True", "DependenciesReady", "Pod is Ready")
         else:
-            say("Ready", "False", "DependenciesNotReady", "Pod exists with phase: " + (phase or "none"))
+            say(
+                "Ready",
+                "False",
+                "DependenciesNotReady",
+                "Pod exists with phase: " + (phase or "none"),
+            )
         if phase in ("Succeeded", "Failed") and version >= (0, 4, 3):
             say("Finished", "True", f"Pod{phase}")
         if version >= (0, 5, 4) or (version >= (0, 5, 0) and suspended):
@@ -167,7 +214,11 @@ class Controller:
             elif pod is None:
                 say("Suspended", "True", "PodTerminated")
             else:
-                say("Suspended", "False", "PodTerminating" if version >= (0, 5, 4) else "PodNotTerminated")
+                say(
+                    "Suspended",
+                    "False",
+                    "PodTerminating" if version >= (0, 5, 4) else "PodNotTerminated",
+                )
         elif version >= (0, 5, 0) and "Suspended" in old:
             out.append(dict(old["Suspended"]))  # 0.5.0-0.5.3 leave it behind on resume
         if version >= (0, 5, 6) and pod and not suspended:
@@ -181,48 +232,105 @@ class Controller:
 
     def event(self, kind, namespace, name, reason, message, type_="Normal", **more):
         """Have an Event about an object."""
-        uid = self.store.get({"Pod": "pods", "Sandbox": "sandboxes",
-                              "PersistentVolumeClaim": "persistentvolumeclaims"}[kind],
-                             namespace, name)["metadata"]["uid"]
-        return self.store.create("events", {
-            "metadata": {"name": f"{name}.{random.getrandbits(60):x}"},
-            "involvedObject": {"kind": kind, "namespace": namespace, "name": name, "uid": uid, "apiVersion": "v1"},
-            "reason": reason, "message": message, "type": type_, "count": 1,
-            "firstTimestamp": now(), "lastTimestamp": now(), "source": {"component": "kubelet"}, **more}, namespace)
+        uid = self.store.get(
+            {
+                "Pod": "pods",
+                "Sandbox": "sandboxes",
+                "PersistentVolumeClaim": "persistentvolumeclaims",
+            }[kind],
+            namespace,
+            name,
+        )["metadata"]["uid"]
+        return self.store.create(
+            "events",
+            {
+                "metadata": {"name": f"{name}.{random.getrandbits(60):x}"},
+                "involvedObject": {
+                    "kind": kind,
+                    "namespace": namespace,
+                    "name": name,
+                    "uid": uid,
+                    "apiVersion": "v1",
+                },
+                "reason": reason,
+                "message": message,
+                "type": type_,
+                "count": 1,
+                "firstTimestamp": now(),
+                "lastTimestamp": now(),
+                "source": {"component": "kubelet"},
+                **more,
+            },
+            namespace,
+        )
 
     def _start_pod(self, meta):
         namespace, name = meta["namespace"], meta["name"]
         with self.store.lock:
             pod = self.store.objects["pods"].get((namespace, name))
-            if pod is None or pod["metadata"]["uid"] != meta["uid"] or pod["metadata"].get("deletionTimestamp"):
+            if (
+                pod is None
+                or pod["metadata"]["uid"] != meta["uid"]
+                or pod["metadata"].get("deletionTimestamp")
+            ):
                 return
             if self.unschedulable:
-                self.event("Pod", namespace, name, "FailedScheduling", self.unschedulable, "Warning")
-                self._pod_status(pod, "Pending", [("PodScheduled", "False", "Unschedulable", self.unschedulable)])
+                self.event(
+                    "Pod", namespace, name, "FailedScheduling", self.unschedulable, "Warning"
+                )
+                self._pod_status(
+                    pod, "Pending", [("PodScheduled", "False", "Unschedulable", self.unschedulable)]
+                )
                 return
             image = pod["spec"]["containers"][0].get("image", "")
-            self.event("Pod", namespace, name, "Scheduled", f"Successfully assigned {namespace}/{name} to node-1")
+            self.event(
+                "Pod",
+                namespace,
+                name,
+                "Scheduled",
+                f"Successfully assigned {namespace}/{name} to node-1",
+            )
             self.event("Pod", namespace, name, "Pulling", f'Pulling image "{image}"')
             if self.pull:
                 why = f'Failed to pull image "{image}": not found'
                 self.event("Pod", namespace, name, "Failed", why, "Warning")
-                waiting = [{"name": "agent", "ready": False, "restartCount": 0,
-                            "state": {"waiting": {"reason": self.pull, "message": why}}}]
-                self._pod_status(pod, "Pending", [("PodScheduled", "True", "", "")], containerStatuses=waiting)
+                waiting = [
+                    {
+                        "name": "agent",
+                        "ready": False,
+                        "restartCount": 0,
+                        "state": {"waiting": {"reason": self.pull, "message": why}},
+                    }
+                ]
+                self._pod_status(
+                    pod, "Pending", [("PodScheduled", "True", "", "")], containerStatuses=waiting
+                )
                 return
-            self.event("Pod", namespace, name, "Pulled", f'Successfully pulled image "{image}" in 1.2s (1.2s '
-                       "including waiting). Image size: 44040192 bytes.")
+            self.event(
+                "Pod",
+                namespace,
+                name,
+                "Pulled",
+                f'Successfully pulled image "{image}" in 1.2s (1.2s '
+                "including waiting). Image size: 44040192 bytes.",
+            )
             self.event("Pod", namespace, name, "Started", "Started container agent")
             self._ip += 1
             if self.exit:
                 self._pod_status(pod, self.exit, [("Ready", "False", "PodCompleted", "")])
             else:
-                self._pod_status(pod, "Running", [("PodScheduled", "True", "", ""), ("Ready", "True", "", "")],
-                                 podIP=f"10.88.{self._ip >> 8 & 255}.{self._ip & 255}")
+                self._pod_status(
+                    pod,
+                    "Running",
+                    [("PodScheduled", "True", "", ""), ("Ready", "True", "", "")],
+                    podIP=f"10.88.{self._ip >> 8 & 255}.{self._ip & 255}",
+                )
 
     def _pod_status(self, pod, phase, conditions, **more):
         conditions = [dict(zip(("type", "status", "reason", "message"), c)) for c in conditions]
-        self.store.update("pods", {**pod, "status": {"phase": phase, "conditions": conditions, **more}}, "status")
+        self.store.update(
+            "pods", {**pod, "status": {"phase": phase, "conditions": conditions, **more}}, "status"
+        )
 
     def _end_pod(self, pod):
         """Deletion with a grace period: the pod lingers for `stop` seconds."""
@@ -231,7 +339,9 @@ class Controller:
         new["metadata"]["finalizers"] = ["test/grace"]
         self.store.update("pods", new)
         self.store.delete("pods", namespace, name)
-        self.loop.call_soon_threadsafe(self.loop.call_later, self.stop, self.end_pod, namespace, name)
+        self.loop.call_soon_threadsafe(
+            self.loop.call_later, self.stop, self.end_pod, namespace, name
+        )
 
     def end_pod(self, namespace, name):
         try:

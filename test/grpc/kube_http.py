@@ -27,7 +27,7 @@ class Exchange:
         self.method, self.target, self.headers, self.body = method, target, headers, body
         self.path, _, query = target.partition("?")
         self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-        self.peer = peer            # {"protocol", "connection", "certificate"}
+        self.peer = peer  # {"protocol", "connection", "certificate"}
 
     async def head(self, status, headers, length=None):
         """Send the head; a length of None announces a stream."""
@@ -52,6 +52,7 @@ class Exchange:
 
 
 # -- HTTP/1.1 -------------------------------------------------------------------------------------
+
 
 class Http1(Exchange):
     def __init__(self, writer, *args):
@@ -133,6 +134,7 @@ async def serve_http1(reader, writer, handler, peer):
 
 # -- HTTP/2 ---------------------------------------------------------------------------------------
 
+
 class Http2(Exchange):
     def __init__(self, link, stream, *args):
         super().__init__(*args)
@@ -154,7 +156,10 @@ class Http2(Exchange):
         while data:
             self._alive()
             try:
-                window = min(self.link.h2.local_flow_control_window(self.stream), self.link.h2.max_outbound_frame_size)
+                window = min(
+                    self.link.h2.local_flow_control_window(self.stream),
+                    self.link.h2.max_outbound_frame_size,
+                )
             except h2.exceptions.ProtocolError as e:
                 raise Gone from e
             if window <= 0:
@@ -195,7 +200,9 @@ class Http2(Exchange):
 class Link:
     def __init__(self, writer):
         self.writer, self.closed = writer, False
-        self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        self.h2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+        )
         self.room = asyncio.Event()
         self.streams = {}
 
@@ -235,7 +242,9 @@ async def serve_http2(reader, writer, handler, peer, streams=250):
         stream = getattr(event, "stream_id", None)
         if isinstance(event, h2.events.RequestReceived):
             fields = dict(event.headers)
-            link.streams[stream] = Http2(link, stream, fields[":method"], fields[":path"], fields, bytearray(), peer)
+            link.streams[stream] = Http2(
+                link, stream, fields[":method"], fields[":path"], fields, bytearray(), peer
+            )
         elif isinstance(event, h2.events.DataReceived):
             if stream in link.streams:
                 link.streams[stream].body += event.data

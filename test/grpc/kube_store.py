@@ -18,21 +18,31 @@ from collections import namedtuple
 
 Kind = namedtuple("Kind", "group plural kind namespaced versions")
 
-KINDS = {k.plural: k for k in (
-    Kind("", "pods", "Pod", True, ("v1",)),
-    Kind("", "events", "Event", True, ("v1",)),
-    Kind("", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("v1",)),
-    Kind("", "namespaces", "Namespace", False, ("v1",)),
-    Kind("", "nodes", "Node", False, ("v1",)),
-    Kind("", "serviceaccounts", "ServiceAccount", True, ("v1",)),
-    Kind("", "secrets", "Secret", True, ("v1",)),
-    Kind("networking.k8s.io", "networkpolicies", "NetworkPolicy", True, ("v1",)),
-    Kind("agents.x-k8s.io", "sandboxes", "Sandbox", True, ("v1beta1", "v1alpha1")),
-)}
+KINDS = {
+    k.plural: k
+    for k in (
+        Kind("", "pods", "Pod", True, ("v1",)),
+        Kind("", "events", "Event", True, ("v1",)),
+        Kind("", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("v1",)),
+        Kind("", "namespaces", "Namespace", False, ("v1",)),
+        Kind("", "nodes", "Node", False, ("v1",)),
+        Kind("", "serviceaccounts", "ServiceAccount", True, ("v1",)),
+        Kind("", "secrets", "Secret", True, ("v1",)),
+        Kind("networking.k8s.io", "networkpolicies", "NetworkPolicy", True, ("v1",)),
+        Kind("agents.x-k8s.io", "sandboxes", "Sandbox", True, ("v1beta1", "v1alpha1")),
+    )
+}
 
 # Fields of a v1beta1 Sandbox's spec (driver contract 5.2); the rest is pruned as by the real schema.
-SANDBOX_SPEC = {"podTemplate", "volumeClaimTemplates", "service", "shutdownTime", "shutdownPolicy",
-                "operatingMode", "replicas"}
+SANDBOX_SPEC = {
+    "podTemplate",
+    "volumeClaimTemplates",
+    "service",
+    "shutdownTime",
+    "shutdownPolicy",
+    "operatingMode",
+    "replicas",
+}
 
 History = namedtuple("History", "rv plural type obj old")
 
@@ -45,8 +55,15 @@ class ApiError(Exception):
         self.code, self.reason, self.message, self.headers = code, reason, message, list(headers)
 
     def status(self):
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": self.message, "reason": self.reason, "code": self.code}
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code,
+        }
 
 
 def not_found(kind, name):
@@ -55,7 +72,9 @@ def not_found(kind, name):
 
 
 def conflict(kind, name, why):
-    return ApiError(409, "Conflict", f'Operation cannot be fulfilled on {kind.plural} "{name}": {why}')
+    return ApiError(
+        409, "Conflict", f'Operation cannot be fulfilled on {kind.plural} "{name}": {why}'
+    )
 
 
 def merge_patch(target, patch):
@@ -119,12 +138,12 @@ class Store:
     def __init__(self):
         self.lock = threading.RLock()
         self.objects = {plural: {} for plural in KINDS}
-        self.owned = {}            # uid of an owner -> {(plural, key)}
+        self.owned = {}  # uid of an owner -> {(plural, key)}
         self.rv = 100
         self.compacted = 0
         self.history = []
-        self.listeners = []        # called with each History entry, lock held: must not block
-        self.admission = []        # called with (plural, obj) before a create; may raise ApiError
+        self.listeners = []  # called with each History entry, lock held: must not block
+        self.admission = []  # called with (plural, obj) before a create; may raise ApiError
         self.served = {"sandboxes": ["v1beta1", "v1alpha1"]}
         self.collect_garbage = True
         self.hold_foreground = False  # keep objects deleted in the foreground until released
@@ -201,9 +220,13 @@ class Store:
                 if space is None:
                     raise not_found(KINDS["namespaces"], meta["namespace"])
                 if space["metadata"].get("deletionTimestamp"):
-                    raise ApiError(403, "Forbidden", f'{kind.plural} "{name}" is forbidden: unable to '
-                                   f'create new content in namespace {meta["namespace"]} because it is '
-                                   'being terminated')
+                    raise ApiError(
+                        403,
+                        "Forbidden",
+                        f'{kind.plural} "{name}" is forbidden: unable to '
+                        f'create new content in namespace {meta["namespace"]} because it is '
+                        'being terminated',
+                    )
             else:
                 meta.pop("namespace", None)
             for check in self.admission:
@@ -228,8 +251,13 @@ class Store:
 
     def list(self, plural, namespace=None, labels=None, fields=None):
         with self.lock:
-            return [o for (ns, _), o in sorted(self.objects[plural].items(), key=lambda kv: (kv[0][0] or "", kv[0][1]))
-                    if (not namespace or ns == namespace) and selected(o, labels, fields)]
+            return [
+                o
+                for (ns, _), o in sorted(
+                    self.objects[plural].items(), key=lambda kv: (kv[0][0] or "", kv[0][1])
+                )
+                if (not namespace or ns == namespace) and selected(o, labels, fields)
+            ]
 
     def page(self, plural, namespace, labels, fields, limit, token):
         """One page of a list: items, continue token or None, how many remain, resource version."""
@@ -238,15 +266,23 @@ class Store:
             if token:
                 rv, last = json.loads(base64.urlsafe_b64decode(token))
                 if rv < self.compacted:
-                    raise ApiError(410, "Expired", "The provided continue parameter is too old to display "
-                                   "a consistent list result.")
-                keys = [[o["metadata"].get("namespace") or "", o["metadata"]["name"]] for o in items]
+                    raise ApiError(
+                        410,
+                        "Expired",
+                        "The provided continue parameter is too old to display "
+                        "a consistent list result.",
+                    )
+                keys = [
+                    [o["metadata"].get("namespace") or "", o["metadata"]["name"]] for o in items
+                ]
                 start = bisect_right(keys, last)
             rest = items[start:]
             if not limit or len(rest) <= limit:
                 return rest, None, 0, rv
             last = rest[limit - 1]["metadata"]
-            token = base64.urlsafe_b64encode(json.dumps([rv, [last.get("namespace") or "", last["name"]]]).encode())
+            token = base64.urlsafe_b64encode(
+                json.dumps([rv, [last.get("namespace") or "", last["name"]]]).encode()
+            )
             return rest[:limit], token.decode(), len(rest) - limit, rv
 
     def update(self, plural, obj, subresource=None):
@@ -256,11 +292,19 @@ class Store:
             meta = obj["metadata"]
             old = self.get(plural, meta.get("namespace"), meta["name"])
             if meta.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
-                raise conflict(kind, meta["name"], "the object has been modified; please apply your "
-                               "changes to the latest version and try again")
+                raise conflict(
+                    kind,
+                    meta["name"],
+                    "the object has been modified; please apply your "
+                    "changes to the latest version and try again",
+                )
             if meta.get("uid") not in (None, "", old["metadata"]["uid"]):
-                raise conflict(kind, meta["name"], "Precondition failed: UID in precondition: "
-                               f'{meta["uid"]}, UID in object meta: {old["metadata"]["uid"]}')
+                raise conflict(
+                    kind,
+                    meta["name"],
+                    "Precondition failed: UID in precondition: "
+                    f'{meta["uid"]}, UID in object meta: {old["metadata"]["uid"]}',
+                )
             if subresource == "status":
                 new = copy.deepcopy(old)
                 new["status"] = obj.get("status", {})
@@ -268,16 +312,24 @@ class Store:
                 new = obj
                 if plural == "sandboxes":
                     self._keep_status(old, new)
-                    if old["spec"].get("volumeClaimTemplates") != new["spec"].get("volumeClaimTemplates"):
-                        raise ApiError(422, "Invalid", f'Sandbox "{meta["name"]}" is invalid: spec: Invalid '
-                                       'value: "object": volumeClaimTemplates is immutable')
+                    if old["spec"].get("volumeClaimTemplates") != new["spec"].get(
+                        "volumeClaimTemplates"
+                    ):
+                        raise ApiError(
+                            422,
+                            "Invalid",
+                            f'Sandbox "{meta["name"]}" is invalid: spec: Invalid '
+                            'value: "object": volumeClaimTemplates is immutable',
+                        )
                 for field in ("uid", "creationTimestamp", "generation", "deletionTimestamp"):
                     if field in old["metadata"]:
                         new["metadata"][field] = old["metadata"][field]
                 if new.get("spec") != old.get("spec"):
                     new["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
-            if {**new, "metadata": {**new["metadata"], "resourceVersion": ""}} == \
-               {**old, "metadata": {**old["metadata"], "resourceVersion": ""}}:
+            if {**new, "metadata": {**new["metadata"], "resourceVersion": ""}} == {
+                **old,
+                "metadata": {**old["metadata"], "resourceVersion": ""},
+            }:
                 return old
             if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
                 return self._gone(plural, new)
@@ -295,8 +347,12 @@ class Store:
             old = self.get(plural, namespace, name)
             meta = (patch.get("metadata") or {}) if isinstance(patch, dict) else {}
             if meta.get("resourceVersion") not in (None, old["metadata"]["resourceVersion"]):
-                raise conflict(KINDS[plural], name, "the object has been modified; please apply your "
-                               "changes to the latest version and try again")
+                raise conflict(
+                    KINDS[plural],
+                    name,
+                    "the object has been modified; please apply your "
+                    "changes to the latest version and try again",
+                )
             new = merge_patch(self.present(plural, old, version), patch)
             return self.update(plural, new, subresource)
 
@@ -319,11 +375,18 @@ class Store:
             for field in ("uid", "resourceVersion"):
                 want = (options.get("preconditions") or {}).get(field)
                 if want and want != old["metadata"][field]:
-                    raise conflict(kind, name, f"Precondition failed: {field} in precondition: {want}, "
-                                   f"in object meta: {old['metadata'][field]}")
+                    raise conflict(
+                        kind,
+                        name,
+                        f"Precondition failed: {field} in precondition: {want}, "
+                        f"in object meta: {old['metadata'][field]}",
+                    )
             new = copy.deepcopy(old)
             finalizers = new["metadata"].setdefault("finalizers", [])
-            if options.get("propagationPolicy") == "Foreground" and "foregroundDeletion" not in finalizers:
+            if (
+                options.get("propagationPolicy") == "Foreground"
+                and "foregroundDeletion" not in finalizers
+            ):
                 finalizers.append("foregroundDeletion")
             if not finalizers:
                 del new["metadata"]["finalizers"]
@@ -343,7 +406,9 @@ class Store:
         """Take a finalizer away; the last one taken from a deleted object lets it go."""
         with self.lock:
             new = copy.deepcopy(self.get(plural, namespace, name))
-            new["metadata"]["finalizers"] = [f for f in new["metadata"].get("finalizers", []) if f != finalizer]
+            new["metadata"]["finalizers"] = [
+                f for f in new["metadata"].get("finalizers", []) if f != finalizer
+            ]
             if not new["metadata"]["finalizers"]:
                 del new["metadata"]["finalizers"]
             return self.update(plural, new)
@@ -352,7 +417,9 @@ class Store:
         obj = self._commit(plural, "DELETED", obj, obj)
         if plural == "namespaces":
             for other, kind in KINDS.items():
-                for item in [o for o in self.list(other, obj["metadata"]["name"]) if kind.namespaced]:
+                for item in [
+                    o for o in self.list(other, obj["metadata"]["name"]) if kind.namespaced
+                ]:
                     self._gone(other, copy.deepcopy(item))
         self._collect(plural, obj)
         return obj

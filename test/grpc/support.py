@@ -21,13 +21,19 @@ STUBS = os.path.join(ROOT, "build", "gen-py")
 sys.path[:0] = [STUBS, os.path.dirname(os.path.abspath(__file__))]
 
 import grpc  # noqa: E402
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: E402
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    json_format,
+    message_factory,
+    struct_pb2,
+)  # noqa: E402
 
 import compute_driver_pb2 as pb  # noqa: E402
 from apiserver import ApiServer  # noqa: E402
 
 SERVICE = "/openshell.compute.v1.ComputeDriver/"
-WAIT = 10       # seconds that anything may take before a test gives up; never a measure of speed
+WAIT = 10  # seconds that anything may take before a test gives up; never a measure of speed
 Code = grpc.StatusCode
 
 
@@ -52,38 +58,54 @@ class Stub:
         service.CopyToProto(proto)
         for method, declared in zip(service.methods, proto.method):
             make = channel.unary_stream if declared.server_streaming else channel.unary_unary
-            setattr(self, method.name, make(
-                SERVICE + method.name,
-                request_serializer=getattr(pb, method.input_type.name).SerializeToString,
-                response_deserializer=getattr(pb, method.output_type.name).FromString))
+            setattr(
+                self,
+                method.name,
+                make(
+                    SERVICE + method.name,
+                    request_serializer=getattr(pb, method.input_type.name).SerializeToString,
+                    response_deserializer=getattr(pb, method.output_type.name).FromString,
+                ),
+            )
 
 
 class Driver:
     """The driver as a process on a socket."""
 
+    prefix = ()         # words before the program's, for one that is run elsewhere
+
     def __init__(self, *args, env=None, socket_path=None, wait=True, folder=None):
         self.folder = folder or tempfile.mkdtemp(prefix="driver-")
         self.socket = socket_path or os.path.join(self.folder, "run", "driver.sock")
         self.log_path = os.path.join(self.folder, "log")
-        self.args = [BINARY, "driver", "--socket", self.socket, *args]
+        self.args = [*self.prefix, BINARY, "driver", "--socket", self.socket, *args]
         base = {"PATH": os.environ["PATH"], "HOME": self.folder}
         self.log_file = open(self.log_path, "ab")
-        self.process = subprocess.Popen(self.args, env={**base, **(env or {})}, stdin=subprocess.DEVNULL,
-                                        stdout=self.log_file, stderr=self.log_file)
+        self.process = subprocess.Popen(
+            self.args,
+            env={**base, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=self.log_file,
+            stderr=self.log_file,
+        )
         self.channels = []
+        self.killed = False  # set by a test that kills it: its exit status is then no failure
         if wait:
             self.wait_listening()
 
     def wait_listening(self):
         def listening():
             if self.process.poll() is not None:
-                raise AssertionError(f"the driver ended with {self.process.returncode}:\n{self.log()}")
+                raise AssertionError(
+                    f"the driver ended with {self.process.returncode}:\n{self.log()}"
+                )
             with socket.socket(socket.AF_UNIX) as s:
                 try:
                     s.connect(self.socket)
                 except OSError:
                     return False
             return True
+
         eventually(listening, "the driver listens")
 
     def log(self):
@@ -92,8 +114,12 @@ class Driver:
 
     def channel(self, **options):
         # A connection of its own: grpcio would share one among channels that look alike.
-        options = {"grpc.use_local_subchannel_pool": 1, "grpc.max_receive_message_length": 64 << 20,
-                   "grpc.max_send_message_length": 64 << 20, **options}
+        options = {
+            "grpc.use_local_subchannel_pool": 1,
+            "grpc.max_receive_message_length": 64 << 20,
+            "grpc.max_send_message_length": 64 << 20,
+            **options,
+        }
         channel = grpc.insecure_channel("unix:" + self.socket, options=list(options.items()))
         self.channels.append(channel)
         return channel
@@ -113,6 +139,9 @@ class Driver:
         """SIGTERM, and the exit status."""
         for channel in self.channels:
             channel.close()
+        return self.stop_keeping_channels()
+
+    def stop_keeping_channels(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -151,23 +180,35 @@ class Watcher:
 
     def sandbox(self, id_, check=lambda s: True, what=""):
         """The first snapshot of a sandbox that check accepts."""
-        event = self.wait_for(lambda e: e.WhichOneof("payload") == "sandbox" and e.sandbox.sandbox.id == id_
-                              and check(e.sandbox.sandbox), what or f"a snapshot of {id_}")
+        event = self.wait_for(
+            lambda e: e.WhichOneof("payload") == "sandbox"
+            and e.sandbox.sandbox.id == id_
+            and check(e.sandbox.sandbox),
+            what or f"a snapshot of {id_}",
+        )
         return event.sandbox.sandbox
 
     def deleted(self, id_):
-        return self.wait_for(lambda e: e.WhichOneof("payload") == "deleted" and e.deleted.sandbox_id == id_,
-                             f"{id_} is deleted")
+        return self.wait_for(
+            lambda e: e.WhichOneof("payload") == "deleted" and e.deleted.sandbox_id == id_,
+            f"{id_} is deleted",
+        )
 
     def platform(self, id_, check=lambda e: True, what=""):
-        event = self.wait_for(lambda e: e.WhichOneof("payload") == "platform_event"
-                              and e.platform_event.sandbox_id == id_ and check(e.platform_event.event),
-                              what or f"a platform event of {id_}")
+        event = self.wait_for(
+            lambda e: e.WhichOneof("payload") == "platform_event"
+            and e.platform_event.sandbox_id == id_
+            and check(e.platform_event.event),
+            what or f"a platform event of {id_}",
+        )
         return event.platform_event.event
 
     def snapshots(self, id_):
-        return [e.sandbox.sandbox for e in list(self.events)
-                if e.WhichOneof("payload") == "sandbox" and e.sandbox.sandbox.id == id_]
+        return [
+            e.sandbox.sandbox
+            for e in list(self.events)
+            if e.WhichOneof("payload") == "sandbox" and e.sandbox.sandbox.id == id_
+        ]
 
     def cancel(self):
         self.call.cancel()
@@ -180,9 +221,11 @@ def condition(sandbox, type_):
 
 def is_condition(type_, status, reason=None):
     """A check for snapshots: the condition is there with that status, and reason."""
+
     def check(sandbox):
         c = condition(sandbox, type_)
         return c is not None and c.status == status and reason in (None, c.reason)
+
     return check
 
 
@@ -191,29 +234,47 @@ ready = is_condition("Ready", "True")
 
 def new_sandbox(name="one", workspace="team", **more):
     """A DriverSandbox as a gateway sends it (driver contract 1.9)."""
-    spec = {"log_level": "info", "command": ["/bin/bash", "-l"], "tty": True,
-            "template": {"image": "registry.example/agent:1"}}
+    spec = {
+        "log_level": "info",
+        "command": ["/bin/bash", "-l"],
+        "tty": True,
+        "template": {"image": "registry.example/agent:1"},
+    }
     for key, value in more.pop("spec", {}).items():
         if isinstance(value, dict) and isinstance(spec.get(key), dict):
             spec[key] = {**spec[key], **value}
         else:
             spec[key] = value
-    return pb.DriverSandbox(id=more.pop("id", str(uuid.uuid4())), name=name, workspace=workspace,
-                            spec=spec, **more)
+    return pb.DriverSandbox(
+        id=more.pop("id", str(uuid.uuid4())), name=name, workspace=workspace, spec=spec, **more
+    )
+
+
+def varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out + bytes([n]))
+
+
+def field(number, data):
+    """A length-delimited field as bytes."""
+    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def from_struct(value):
-    from google.protobuf import json_format, struct_pb2
+    """A google.protobuf.Struct of a dict."""
     return json_format.ParseDict(value, struct_pb2.Struct())
 
 
 class GatewayTest(unittest.TestCase):
     """A driver of its own for every test, and an API server; `args` and `server` may be overridden."""
 
-    args = ()           # more words for the driver
+    args = ()  # more words for the driver
     env = {}
-    server = {}         # words for ApiServer
-    kubeconfig = {}     # words for ApiServer.kubeconfig
+    server = {}  # words for ApiServer
+    kubeconfig = {}  # words for ApiServer.kubeconfig
     namespace = "openshell"
 
     def setUp(self):
@@ -227,8 +288,15 @@ class GatewayTest(unittest.TestCase):
         """For tests that prepare the API server."""
 
     def driver_args(self):
-        return ["--backend", "kubernetes", "--namespace", self.namespace,
-                "--kubeconfig", self.kube.kubeconfig(**self.kubeconfig), *self.args]
+        return [
+            "--backend",
+            "kubernetes",
+            "--namespace",
+            self.namespace,
+            "--kubeconfig",
+            self.kube.kubeconfig(**self.kubeconfig),
+            *self.args,
+        ]
 
     def start_driver(self, *more, **options):
         self.driver = Driver(*self.driver_args(), *more, env=self.env, **options)
@@ -238,10 +306,9 @@ class GatewayTest(unittest.TestCase):
         return self.driver
 
     def end_driver(self, driver):
-        if driver.process.poll() is None or driver is self.driver:
-            status = driver.stop()
-            if not getattr(driver, "killed", False):
-                self.assertEqual(status, 0, f"exit status of the driver:\n{driver.log()}")
+        status = driver.stop()
+        if not driver.killed:
+            self.assertEqual(status, 0, f"exit status of the driver:\n{driver.log()}")
 
     def diagnostics(self):
         lines = []
@@ -249,10 +316,19 @@ class GatewayTest(unittest.TestCase):
             lines += ["--- the driver's log", self.driver.log()]
         if hasattr(self, "kube"):
             lines.append("--- requests to the API server")
-            lines += [f"{x.method} {x.target} {getattr(x, 'status', '-')}" for x in self.kube.api.requests[-40:]]
+            lines += [
+                f"{x.method} {x.target} {getattr(x, 'status', '-')}"
+                for x in self.kube.api.requests[-40:]
+            ]
         return "\n".join(lines)
 
     # -- words that tests share -------------------------------------------------------------------
+
+    def raw(self, method, answer=lambda b: b):
+        """A unary call that takes its request as bytes."""
+        return self.channel.unary_unary(
+            SERVICE + method, request_serializer=lambda b: b, response_deserializer=answer
+        )
 
     def fails(self, code, call, *args, message=None, **kwargs):
         """Asserts that the call fails with the code (and message); returns the error."""
@@ -269,26 +345,32 @@ class GatewayTest(unittest.TestCase):
         return sandbox
 
     def get(self, sandbox):
-        return self.stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name),
-                                    timeout=WAIT).sandbox
+        return self.stub.GetSandbox(
+            pb.GetSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name), timeout=WAIT
+        ).sandbox
 
     def list(self):
         return list(self.stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=WAIT).sandboxes)
 
     def stop(self, sandbox):
-        return self.stub.StopSandbox(pb.StopSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name),
-                                     timeout=WAIT)
+        return self.stub.StopSandbox(
+            pb.StopSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name), timeout=WAIT
+        )
 
     def start(self, sandbox):
-        return self.stub.StartSandbox(pb.StartSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name),
-                                      timeout=WAIT)
+        return self.stub.StartSandbox(
+            pb.StartSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name), timeout=WAIT
+        )
 
     def delete(self, sandbox):
-        return self.stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name),
-                                       timeout=WAIT).deleted
+        return self.stub.DeleteSandbox(
+            pb.DeleteSandboxRequest(sandbox_id=sandbox.id, sandbox_name=sandbox.name), timeout=WAIT
+        ).deleted
 
     def validate(self, sandbox):
-        return self.stub.ValidateSandboxCreate(pb.ValidateSandboxCreateRequest(sandbox=sandbox), timeout=WAIT)
+        return self.stub.ValidateSandboxCreate(
+            pb.ValidateSandboxCreateRequest(sandbox=sandbox), timeout=WAIT
+        )
 
     def watch(self, stub=None):
         watcher = Watcher(stub or self.stub)
@@ -315,4 +397,6 @@ def generic_messages():
     with open(os.path.join(STUBS, "descriptor_set"), "rb") as f:
         for file in descriptor_pb2.FileDescriptorSet.FromString(f.read()).file:
             pool.Add(file)
-    return lambda name: message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName(name))
+    return lambda name: message_factory.MessageFactory(pool).GetPrototype(
+        pool.FindMessageTypeByName(name)
+    )

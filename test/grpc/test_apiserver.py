@@ -15,8 +15,15 @@ OLD = SANDBOXES.replace("v1beta1", "v1alpha1")
 
 
 def sandbox(name, version="v1beta1", **spec):
-    return {"apiVersion": f"agents.x-k8s.io/{version}", "kind": "Sandbox", "metadata": {"name": name},
-            "spec": {"podTemplate": {"spec": {"containers": [{"name": "agent", "image": "i"}]}}, **spec}}
+    return {
+        "apiVersion": f"agents.x-k8s.io/{version}",
+        "kind": "Sandbox",
+        "metadata": {"name": name},
+        "spec": {
+            "podTemplate": {"spec": {"containers": [{"name": "agent", "image": "i"}]}},
+            **spec,
+        },
+    }
 
 
 class ApiServerTest(unittest.TestCase):
@@ -28,7 +35,9 @@ class ApiServerTest(unittest.TestCase):
         path = self.server.certificates.path
         context = ssl.create_default_context(cafile=path("ca.crt"))
         context.load_cert_chain(path("client.crt"), path("client.key"))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.server.port, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.server.port, context=context, timeout=10
+        )
         self.addCleanup(connection.close)
         return connection
 
@@ -53,15 +62,32 @@ class ApiServerTest(unittest.TestCase):
 
     def curl(self, path, *args):
         certificate = self.server.certificates.path
-        return subprocess.run(["curl", "-sS", "--http2", "--cacert", certificate("ca.crt"), *args,
-                               self.server.url + path], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [
+                "curl",
+                "-sS",
+                "--http2",
+                "--cacert",
+                certificate("ca.crt"),
+                *args,
+                self.server.url + path,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def test_objects_are_made_read_changed_and_deleted(self):
         connection = self.connect()
-        status, made, _ = self.ask("POST", SANDBOXES, sandbox("a", agentSocket="x"), connection=connection)
+        status, made, _ = self.ask(
+            "POST", SANDBOXES, sandbox("a", agentSocket="x"), connection=connection
+        )
         self.assertEqual((status, made["metadata"]["generation"]), (201, 1))
         self.assertNotIn("agentSocket", made["spec"])
-        self.assertEqual(self.ask("POST", SANDBOXES, sandbox("a"), connection=connection)[1]["reason"], "AlreadyExists")
+        self.assertEqual(
+            self.ask("POST", SANDBOXES, sandbox("a"), connection=connection)[1]["reason"],
+            "AlreadyExists",
+        )
         status, changed = self.patch(SANDBOXES + "/a", {"spec": {"operatingMode": "Suspended"}})
         self.assertEqual((status, changed["metadata"]["generation"]), (200, 2))
         stale = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}}
@@ -78,7 +104,9 @@ class ApiServerTest(unittest.TestCase):
             self.server.store.create("sandboxes", sandbox(f"s{i}"), "default")
         names, token = [], ""
         while token is not None:
-            page = self.ask("GET", f"{SANDBOXES}?limit=2" + (f"&continue={token}" if token else ""))[1]
+            page = self.ask(
+                "GET", f"{SANDBOXES}?limit=2" + (f"&continue={token}" if token else "")
+            )[1]
             names += [o["metadata"]["name"] for o in page["items"]]
             token = page["metadata"].get("continue")
         self.assertEqual(names, [f"s{i}" for i in range(5)])
@@ -102,7 +130,11 @@ class ApiServerTest(unittest.TestCase):
     def test_a_watch_with_a_selector_tells_of_objects_that_leave_it(self):
         events = self.watch("&resourceVersion=0&labelSelector=a%3Db")
         eventually(lambda: self.server.api.watching)
-        self.server.store.create("sandboxes", {**sandbox("x"), "metadata": {"name": "x", "labels": {"a": "b"}}}, "default")
+        self.server.store.create(
+            "sandboxes",
+            {**sandbox("x"), "metadata": {"name": "x", "labels": {"a": "b"}}},
+            "default",
+        )
         self.assertEqual(next(events)["type"], "ADDED")
         self.server.store.patch("sandboxes", "default", "x", {"metadata": {"labels": {"a": "c"}}})
         self.assertEqual(next(events)["type"], "DELETED")
@@ -121,15 +153,27 @@ class ApiServerTest(unittest.TestCase):
 
     def test_owners_take_what_they_own_with_them(self):
         owner = self.server.store.create("sandboxes", sandbox("a"), "default")
-        self.server.store.create("pods", {"metadata": {"name": "p", "ownerReferences": [
-            {"kind": "Sandbox", "name": "a", "uid": owner["metadata"]["uid"]}]}}, "default")
+        self.server.store.create(
+            "pods",
+            {
+                "metadata": {
+                    "name": "p",
+                    "ownerReferences": [
+                        {"kind": "Sandbox", "name": "a", "uid": owner["metadata"]["uid"]}
+                    ],
+                }
+            },
+            "default",
+        )
         self.server.store.delete("sandboxes", "default", "a")
         self.assertEqual(self.server.store.list("pods"), [])
 
     def test_rules_spoil_answers(self):
         self.server.api.rules.append(too_many(7, method="GET"))
         status, body, headers = self.ask("GET", SANDBOXES)
-        self.assertEqual((status, body["reason"], headers["Retry-After"]), (429, "TooManyRequests", "7"))
+        self.assertEqual(
+            (status, body["reason"], headers["Retry-After"]), (429, "TooManyRequests", "7")
+        )
         self.assertEqual(self.ask("GET", SANDBOXES)[0], 200)
         self.server.rule("sandboxes", cut_at=10)
         with self.assertRaises((http.client.IncompleteRead, ConnectionError)):
@@ -173,15 +217,23 @@ class ControllerTest(unittest.TestCase):
         def settled(check):
             def look():
                 obj = store.get("sandboxes", "default", "a")
-                found = {c["type"]: f'{c["status"]}/{c["reason"]}' for c in (obj.get("status") or {}).get("conditions", ())
-                         if c["observedGeneration"] == obj["metadata"]["generation"] or c["type"] == "Suspended"}
+                found = {
+                    c["type"]: f'{c["status"]}/{c["reason"]}'
+                    for c in (obj.get("status") or {}).get("conditions", ())
+                    if c["observedGeneration"] == obj["metadata"]["generation"]
+                    or c["type"] == "Suspended"
+                }
                 return found if check(found.get("Ready", ""), store.list("pods")) else None
+
             out.append(eventually(look))
 
         store.create("sandboxes", sandbox("a"), "default")
         settled(lambda ready, pods: ready == "True/DependenciesReady" and pods)
         store.patch("sandboxes", "default", "a", {"spec": {"operatingMode": "Suspended"}})
-        settled(lambda ready, pods: not pods and ready in ("False/SandboxSuspended", "True/DependenciesReady"))
+        settled(
+            lambda ready, pods: not pods
+            and ready in ("False/SandboxSuspended", "True/DependenciesReady")
+        )
         store.patch("sandboxes", "default", "a", {"spec": {"operatingMode": "Running"}})
         settled(lambda ready, pods: ready == "True/DependenciesReady" and pods)
         return out

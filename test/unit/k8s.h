@@ -56,7 +56,7 @@ UNUSED static int options_parse(struct kubernetes_options *o, const char *argume
 		if (a.n > 0)
 			argv[argc++] = arena_dup(&test_arena, a);
 	}
-	if (opt_parse(kubernetes_option_table, kubernetes_option_count, o, argc, argv, &rest, e) <
+	if (opt_parse(kubernetes_option_table, KUBERNETES_OPTIONS, o, argc, argv, &rest, e) <
 	    0)
 		return -1;
 	EQ(rest, argc);

@@ -142,3 +142,19 @@ TEST(opt_errors_name_the_option)
 	STREQ(e.text, "T_TTL: 'x' is not a whole number");
 	opt_free(table, ARRAY_LEN(table), &c);
 }
+
+TEST(opt_words_and_options_may_mix)
+{
+	char *argv[] = {"x", "--ttl", "7", "word", "--verbose", "last", NULL};
+	struct conf c = {0};
+	struct err e;
+	int rest, more;
+
+	EQ(opt_parse(table, ARRAY_LEN(table), &c, 6, argv, &rest, &e), 0);
+	EQ(rest, 3);
+	EQ(opt_parse_more(table, ARRAY_LEN(table), &c, 3, argv + rest, &more, &e), 0);
+	EQ(more, 2);
+	OK(c.verbose);
+	EQ(c.ttl, 7);
+	opt_free(table, ARRAY_LEN(table), &c);
+}

@@ -145,7 +145,6 @@ const struct opt kubernetes_option_table[] = {
 	 "name hosts to the proxy instead of resolving them here"},
 };
 /* clang-format on */
-const size_t kubernetes_option_count = ARRAY_LEN(kubernetes_option_table);
 
 /* The index of value among the names; the error lists them. */
 static int choose(const char *option, const char *value, const char *const *names, size_t n,

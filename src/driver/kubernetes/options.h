@@ -112,8 +112,8 @@ struct kubernetes_options {
 	bool proxy_auth_allow_insecure, proxy_connect_by_hostname;
 };
 
-extern const struct opt kubernetes_option_table[];
-extern const size_t kubernetes_option_count;
+enum { KUBERNETES_OPTIONS = 49 };
+extern const struct opt kubernetes_option_table[KUBERNETES_OPTIONS];
 
 /* Checks and completes a struct kubernetes_options in the order of driver contract 3.2, with its
  * messages. Works on nothing but *options. */

@@ -1,0 +1,220 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "base/util.h"
+#include "net/unix.h"
+
+enum { BACKLOG = 128 };
+
+static int set_address(struct sockaddr_un *sa, const char *path, struct err *e)
+{
+	size_t n = strlen(path);
+
+	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (n >= sizeof sa->sun_path)
+		return err_set(
+			e, ENAMETOOLONG,
+			"driver socket path '%s' is %zu bytes long, a Unix socket's may have %zu",
+			path, n, sizeof sa->sun_path - 1);
+	memcpy(sa->sun_path, path, n + 1);
+	return 0;
+}
+
+/* --- the parent --- */
+
+/* What stands before the last slash; the caller's. NULL when path names no file in a directory. */
+static char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL || slash[1] == '\0')
+		return NULL;
+	return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
+/* Makes what is missing above dir (as mkdir -p, by the umask), then dir itself. *made says whether
+ * that was not there before. */
+static int make_parent(const char *dir, mode_t mode, bool *made, struct err *e)
+{
+	_cleanup_free_ char *at = xstrdup(dir);
+
+	for (char *slash = strchr(at + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(at, 0755) < 0 && errno != EEXIST)
+			return err_sys(e, "driver socket parent '%s'", at);
+		*slash = '/';
+	}
+	*made = mkdir(dir, mode) == 0;
+	if (!*made && errno != EEXIST)
+		return err_sys(e, "driver socket parent '%s'", dir);
+	return 0;
+}
+
+/* Whether nothing but, perhaps, our own socket is in the directory. */
+static bool is_alone(const char *dir, const char *socket_path)
+{
+	const char *own = strrchr(socket_path, '/') + 1;
+	DIR *d = opendir(dir);
+	bool alone = d != NULL;
+
+	for (struct dirent *ent; alone && (ent = readdir(d)) != NULL;)
+		alone = streq(ent->d_name, ".") || streq(ent->d_name, "..") ||
+			streq(ent->d_name, own);
+	if (d != NULL)
+		closedir(d);
+	return alone;
+}
+
+static int prepare_parent(const char *path, mode_t mode, struct err *e)
+{
+	_cleanup_free_ char *dir = parent_of(path);
+	struct stat st;
+	bool made;
+
+	if (dir == NULL)
+		return err_set(e, EINVAL, "driver socket path '%s' names no file in a directory",
+			       path);
+	if (make_parent(dir, mode, &made, e) < 0)
+		return -1;
+	if (lstat(dir, &st) < 0)
+		return err_sys(e, "driver socket parent '%s'", dir);
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, ENOTDIR,
+			       "driver socket parent '%s' must be a directory, not a %s", dir,
+			       S_ISLNK(st.st_mode) ? "symlink" : "file");
+	if (st.st_uid != geteuid())
+		return err_set(e, EPERM,
+			       "driver socket parent '%s' is owned by uid %u, expected %u", dir,
+			       st.st_uid, geteuid());
+	if (made || is_alone(dir, path)) {
+		/* also where it was made just now: the umask had its say */
+		if (chmod(dir, mode) < 0)
+			return err_sys(e, "driver socket parent '%s': chmod", dir);
+		return 0;
+	}
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
+		return err_set(
+			e, EPERM,
+			"driver socket parent '%s' holds other files and is writable by others "
+			"(mode %04o): use a directory of its own",
+			dir, st.st_mode & 07777);
+	log_warn("the driver socket's directory holds other files, its mode is left as it is",
+		 "path=%s", dir);
+	return 0;
+}
+
+/* --- the place of the socket --- */
+
+/* Connects to see whether anybody listens: 1 yes (*pid says who), 0 no. */
+static int is_answered(const struct sockaddr_un *sa, pid_t *pid, struct err *e)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct unix_peer peer;
+
+	if (fd < 0)
+		return err_sys(e, "socket");
+	if (connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0) {
+		*pid = unix_peer(fd, &peer, e) == 0 ? peer.pid : 0;
+		return 1;
+	}
+	if (errno == EAGAIN) /* its backlog is full */
+		return 1;
+	if (errno == ECONNREFUSED || errno == ENOENT)
+		return 0;
+	return err_sys(e, "driver socket path '%s' exists and cannot be asked who listens on it",
+		       sa->sun_path);
+}
+
+static int clear_path(const struct sockaddr_un *sa, struct err *e)
+{
+	const char *path = sa->sun_path;
+	struct stat st;
+	pid_t pid = 0;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_sys(e, "driver socket path '%s'", path);
+	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
+		return err_set(e, EEXIST,
+			       "driver socket path '%s' exists but is not an owned Unix socket",
+			       path);
+	int answered = is_answered(sa, &pid, e);
+	if (answered < 0)
+		return -1;
+	if (answered > 0)
+		return err_set(e, EADDRINUSE, "driver socket path '%s' is in use by process %d",
+			       path, pid);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return err_sys(e, "driver socket path '%s': remove", path);
+	return 0;
+}
+
+static int bind_with_mode(int fd, const struct sockaddr_un *sa, mode_t mode, struct err *e)
+{
+	/* the umask, so that the socket is never wider than it shall be; chmod, because umask only
+	 * takes away */
+	mode_t before = umask(0777 & ~mode);
+	int rc = bind(fd, (const struct sockaddr *)sa, sizeof *sa);
+	int bind_errno = errno;
+
+	umask(before);
+	errno = bind_errno;
+	if (rc < 0)
+		return err_sys(e, "driver socket path '%s': bind", sa->sun_path);
+	if (chmod(sa->sun_path, mode) < 0)
+		return err_sys(e, "driver socket path '%s': chmod", sa->sun_path);
+	return 0;
+}
+
+int unix_listen(int *out, struct unix_path *at, const char *path, enum unix_reach reach,
+		struct err *e)
+{
+	struct sockaddr_un sa;
+	struct stat st;
+
+	if (set_address(&sa, path, e) < 0 ||
+	    prepare_parent(path, reach == UNIX_OWNER ? 0700 : 0711, e) < 0 ||
+	    clear_path(&sa, e) < 0)
+		return -1;
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, "socket");
+	if (bind_with_mode(fd, &sa, reach == UNIX_OWNER ? 0600 : 0666, e) < 0)
+		return -1;
+	if (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
+		return err_sys(e, "driver socket path '%s': listen", path);
+	*at = (struct unix_path){.path = xstrdup(path), .dev = st.st_dev, .ino = st.st_ino};
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+void unix_path_remove(struct unix_path *at)
+{
+	struct stat st;
+
+	/* another driver may have taken the place meanwhile: its socket is not ours to remove */
+	if (at->path != NULL && lstat(at->path, &st) == 0 && st.st_dev == at->dev &&
+	    st.st_ino == at->ino)
+		unlink(at->path);
+	free(at->path);
+	*at = (struct unix_path){0};
+}
+
+int unix_peer(int fd, struct unix_peer *out, struct err *e)
+{
+	struct ucred cred;
+	socklen_t n = sizeof cred;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
+		return err_sys(e, "peer credentials");
+	*out = (struct unix_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
+	return 0;
+}
