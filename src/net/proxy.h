@@ -1,0 +1,57 @@
+/*
+ * Speaking to a proxy: HTTP CONNECT (RFC 9110 9.3.6) and SOCKS5 (RFC 1928, 1929). No I/O; used by
+ * dial.c. And which proxy the environment asks for.
+ */
+#ifndef OPENSHELL_NET_PROXY_H
+#define OPENSHELL_NET_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "net/url.h"
+
+/*
+ *  http    PROXY_CONNECT -------------------------------------> PROXY_DONE
+ *  socks5  PROXY_METHOD --> [PROXY_PASSWORD] --> PROXY_REQUEST --> PROXY_DONE
+ *  Each of them is what is waited for.
+ */
+enum proxy_state { PROXY_CONNECT, PROXY_METHOD, PROXY_PASSWORD, PROXY_REQUEST, PROXY_DONE };
+
+struct proxy_talk {
+	const struct url *proxy; /* borrowed */
+	const char *host;        /* where to; borrowed. A name is looked up by the proxy */
+	uint16_t port;
+	enum proxy_state state;
+	struct buf in, out;
+};
+
+/* Checks that the proxy's scheme is one that we speak: http, socks5, socks5h. */
+int proxy_check(const struct url *proxy, const char *what, struct err *e);
+
+/* Begins; what is to be sent is in t->out. Released by proxy_talk_fini. */
+int proxy_talk_init(struct proxy_talk *t, const struct url *proxy, const char *host, uint16_t port,
+		    struct err *e);
+void proxy_talk_fini(struct proxy_talk *t);
+
+enum proxy_result {
+	PROXY_OK = 1,
+	PROXY_MORE = 0,
+	PROXY_FAILED = -1,
+};
+
+/* Takes what the proxy sent. PROXY_MORE: send what is in t->out, if anything, and feed on.
+ * PROXY_OK: what follows on the connection is the server's. Bytes behind the proxy's answer are an
+ * error: no server that we talk to speaks first. */
+enum proxy_result proxy_feed(struct proxy_talk *t, struct str bytes, struct err *e);
+
+/* The proxy that the environment asks for when https (or http) is spoken to host, or NULL: the
+ * caller's. As net/http of Go has it, and with it every client-go: HTTPS_PROXY (HTTP_PROXY), then
+ * the same in lower case; none for localhost and loopback addresses, nor for what NO_PROXY names: *,
+ * names (with their subdomains, or those alone behind a dot), addresses, CIDRs, each with a port or
+ * without. */
+char *proxy_from_environment(bool https, const char *host, uint16_t port);
+
+#endif
