@@ -5,28 +5,17 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORK = os.path.join(ROOT, "build", "cluster")  # clusters, their logs, images
 BINARY = os.environ.get("OPENSHELL_BINARY", os.path.join(ROOT, "build", "openshell-static"))
 sys.path.insert(0, os.path.join(ROOT, "test", "grpc"))
+os.environ.setdefault("TEST_WAIT", "60")  # kubelet has its own pace, and may share the machine
 
-WAIT = 60  # seconds that anything may take before a test gives up; never a measure of speed
+from runner import WAIT, eventually  # noqa: E402
+
 API_GROUP = "agents.x-k8s.io"
-
-
-def eventually(check, what="", seconds=WAIT, pause=0.05):
-    """Repeats check() until what it returns is true, and returns that."""
-    end = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"did not happen within {seconds} s: {what or check}")
-        time.sleep(pause)
 
 
 class Cluster:

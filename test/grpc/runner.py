@@ -1,4 +1,4 @@
-"""What the runners of the tiers in Python have in common: the stubs, and the line of a test."""
+"""What the tiers in Python have in common: the stubs, the line of a test, patience."""
 
 import glob
 import os
@@ -8,6 +8,20 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STUBS = os.path.join(ROOT, "build", "gen-py")
+# Seconds that anything may take before a test gives up; never a measure of speed.
+WAIT = int(os.environ.get("TEST_WAIT", 10))
+
+
+def eventually(check, what="", seconds=WAIT, pause=0.01):
+    """Repeats check() until what it returns is true, and returns that."""
+    end = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"did not happen within {seconds} s: {what or check}")
+        time.sleep(pause)
 
 
 def make_stubs():

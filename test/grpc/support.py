@@ -31,22 +31,10 @@ from google.protobuf import (
 
 import compute_driver_pb2 as pb  # noqa: E402
 from apiserver import ApiServer  # noqa: E402
+from runner import WAIT, eventually  # noqa: E402
 
 SERVICE = "/openshell.compute.v1.ComputeDriver/"
-WAIT = 10  # seconds that anything may take before a test gives up; never a measure of speed
 Code = grpc.StatusCode
-
-
-def eventually(check, what="", seconds=WAIT):
-    """Repeats check() until what it returns is true, and returns that."""
-    end = time.monotonic() + seconds
-    while True:
-        value = check()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"did not happen within {seconds} s: {what or check}")
-        time.sleep(0.01)
 
 
 class Stub:
