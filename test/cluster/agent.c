@@ -9,9 +9,10 @@
  *	agent stat PATH...			a JSON line each: mode, owner, size, or the error
  *	agent cat FILE | ls DIR | write FILE TEXT
  *	agent as UID:GID[:GROUP,...] VERB...	the same, as somebody else
- *	agent exit CODE
+ *	agent exit CODE | kill PID
  *	openshell-sandbox copy-self DEST	write this program there
  *	openshell-sandbox ...			as `wait`
+ *	cp FILE DEST				for a supervisor that another program has to copy
  *
  * Errors are "agent: WHAT: REASON" on stderr and exit code 1.
  */
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,14 +198,18 @@ static int cat(const char *path)
 	return 0;
 }
 
-static int copy_self(const char *path)
+/* to: a file, or with a slash at its end the folder for it. */
+static int copy(const char *from, const char *to)
 {
-	int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	char path[PATH_MAX];
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out;
 	ssize_t n;
 
+	snprintf(path, sizeof(path), "%s%s", to, to[strlen(to) - 1] == '/' ? basename(from) : "");
+	out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 	if (in < 0 || out < 0)
-		return fail(path);
+		return fail(in < 0 ? from : path);
 	while ((n = sendfile(out, in, NULL, 1 << 20)) > 0)
 		;
 	return n < 0 ? fail(path) : 0;
@@ -278,7 +284,9 @@ int main(int argc, char **argv)
 	if (strcmp(name, "pause") == 0)
 		return wait_for_end();
 	if (strcmp(name, "openshell-sandbox") == 0 && strcmp(verb, "copy-self") == 0 && argc == 3)
-		return copy_self(argv[2]);
+		return copy("/proc/self/exe", argv[2]);
+	if (strcmp(name, "cp") == 0 && argc == 3)
+		return copy(argv[1], argv[2]);
 	if (strcmp(name, "openshell-sandbox") == 0)
 		return report(argv) || wait_for_end();
 	if (strcmp(verb, "as") == 0 && argc > 3) {
@@ -302,6 +310,8 @@ int main(int argc, char **argv)
 		return save(argv[2], argv[3]);
 	if (strcmp(verb, "exit") == 0 && argc == 3)
 		return atoi(argv[2]);
+	if (strcmp(verb, "kill") == 0 && argc == 3)
+		return kill(atoi(argv[2]), SIGTERM) < 0 ? fail("kill") : 0;
 	fprintf(stderr, "agent: %s: not a verb, or not its arguments\n", verb);
 	return 2;
 }

@@ -210,29 +210,25 @@ def static_agent():
 
 
 def images():
-    """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program
-    alone; supervisor:1, with our binary alone; stand-in:1, the agent program as a supervisor."""
+    """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program alone
+    and a file for workspaces; supervisor:1, with our binary alone; stand-in:1, the agent program as
+    a supervisor that stays; foreign:1, the same as one that cannot copy itself."""
     agent = static_agent()
+    greeting = os.path.join(WORK, "greeting")
+    with open(greeting, "w", encoding="ascii") as f:
+        f.write("hello\n")
+    contents = {
+        "pause": [("/pause", agent)],
+        "agent": [("/agent", agent), ("/sandbox/greeting", greeting)],
+        "supervisor": [("/openshell-sandbox", BINARY)],
+        "stand-in": [("/openshell-sandbox", agent)],
+        "foreign": [("/usr/local/bin/openshell-sandbox", agent), ("/bin/cp", agent)],
+    }
     made = []
-    for name, entry, file in (
-        ("pause", "/pause", agent),
-        ("agent", "/agent", agent),
-        ("supervisor", "/openshell-sandbox", BINARY),
-        ("stand-in", "/openshell-sandbox", agent),
-    ):
-        archive = os.path.join(WORK, name + ".tar")
-        if os.path.exists(file):
-            subprocess.run(
-                [
-                    os.path.join(HERE, "mkimage"),
-                    archive,
-                    f"localhost/{name}:1",
-                    entry,
-                    f"{file}={entry}",
-                ],
-                check=True,
-            )
-            made.append(archive)
+    for name, files in contents.items():
+        made.append(os.path.join(WORK, name + ".tar"))
+        words = [made[-1], f"localhost/{name}:1", files[0][0], *(f"{f}={at}" for at, f in files)]
+        subprocess.run([os.path.join(HERE, "mkimage"), *words], check=True)
     return made
 
 

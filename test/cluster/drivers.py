@@ -1,0 +1,155 @@
+"""Our driver on a cluster: what the tests of tier 3 share. The words of a test (create, watch, fails…)
+are those of tier 2."""
+
+import json
+import uuid
+
+import cluster
+import support
+from support import new_sandbox
+
+# Everything that the driver does in any workspace mode, and no more.
+RULES = [
+    {
+        "apiGroups": ["agents.x-k8s.io"],
+        "resources": ["sandboxes"],
+        "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+    },
+    {
+        "apiGroups": [""],
+        "resources": ["pods", "events", "nodes"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {
+        "apiGroups": [""],
+        "resources": ["namespaces"],
+        "verbs": ["get", "list", "watch", "create", "delete"],
+    },
+    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "create"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
+    {
+        "apiGroups": ["networking.k8s.io"],
+        "resources": ["networkpolicies"],
+        "verbs": ["get", "create", "patch", "update"],
+    },
+]
+
+# The images of the node are there or they are not: nothing can be pulled.
+LOCAL = ("--supervisor-image-pull-policy", "Never", "--sandbox-image-pull-policy", "Never")
+NO_CLAIM = ("--workspace-default-storage-size", "none")
+STAND_IN = ("--supervisor-image", "localhost/stand-in:1", *LOCAL)
+OURS = ("--supervisor-image", "localhost/supervisor:1", *LOCAL)
+INIT = ("--supervisor-sideload-method", "init-container")
+AGENT = "localhost/agent:1"
+
+
+def allow_driver(server):
+    """Gives the user driver what RULES say."""
+    if server.get("clusterrole", "driver"):
+        return
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "driver"}}
+    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "driver"}
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "driver"}
+    server.create(
+        {**role, "kind": "ClusterRole", "rules": RULES},
+        {**role, "kind": "ClusterRoleBinding", "subjects": [user], "roleRef": ref},
+    )
+
+
+class Driver(support.Driver):
+    """In the network of a cluster. Its pid is its own: nothing stands between."""
+
+    def __init__(self, server, *args, **more):
+        self.prefix = server.command()
+        super().__init__(*args, **more)
+
+
+class ClusterTest(support.GatewayTest):
+    """A driver and a namespace of its own for every test. `args` are its words, `context` the user."""
+
+    context = "driver"
+    args = (*STAND_IN, *INIT, *NO_CLAIM)
+
+    def bring_up(self):
+        return cluster.node()
+
+    def setUp(self):
+        self.cluster = self.bring_up()
+        allow_driver(self.cluster)
+        self.namespace = self.cluster.namespace("t-" + uuid.uuid4().hex[:8])
+        self.addCleanup(self.cluster.delete, "namespace", self.namespace)
+        self.before_driver()
+        self.start_driver()
+
+    def driver_args(self):
+        return [
+            "--backend",
+            "kubernetes",
+            "--kubeconfig",
+            self.cluster.kubeconfig,
+            "--context",
+            self.context,
+            "--namespace",
+            self.namespace,
+            *self.args,
+        ]
+
+    def start_driver(self, *more, **options):
+        self.driver = Driver(self.cluster, *self.driver_args(), *more, env=self.env, **options)
+        self.addCleanup(self.end_driver, self.driver)
+        self.channel = self.driver.channel()
+        self.stub = support.Stub(self.channel)
+        return self.driver
+
+    def kill_driver(self):
+        self.driver.killed = True
+        self.driver.process.kill()
+        self.driver.process.wait()
+
+    def diagnostics(self):
+        lines = []
+        if hasattr(self, "driver"):
+            lines += ["--- the driver's log", self.driver.log()]
+        if hasattr(self, "cluster"):
+            lines.append(self.cluster.diagnostics())
+        return "\n".join(lines)
+
+    # -- sandboxes ----------------------------------------------------------------------------------
+
+    def sandbox(self, name="one", workspace="team", **spec):
+        """A DriverSandbox whose image the node has."""
+        template = {"image": AGENT, **spec.pop("template", {})}
+        return new_sandbox(name, workspace, spec={**spec, "template": template})
+
+    def cr(self, sandbox, namespace=None):
+        found = self.cluster.get(
+            f"sandboxes.{cluster.API_GROUP}",
+            namespace=namespace or self.namespace,
+            labels=f"openshell.ai/sandbox-id={sandbox.id}",
+        )
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+    def pod(self, sandbox, namespace=None):
+        found = self.cluster.get(
+            "pods",
+            namespace=namespace or self.namespace,
+            labels=f"openshell.ai/sandbox-id={sandbox.id}",
+        )
+        self.assertLessEqual(len(found), 1)
+        return found[0] if found else None
+
+    def run_one(self, **spec):
+        """A sandbox that has become Ready, and the watch that saw it."""
+        watcher = self.watch()
+        sandbox = self.create(self.sandbox(**spec))
+        watcher.sandbox(sandbox.id, support.ready, "Ready")
+        return sandbox, watcher
+
+    def agent(self, sandbox, *words):
+        return self.cluster.agent(
+            self.cr_name(sandbox), *words, namespace=self.namespace, container="agent"
+        )
+
+    def report(self, sandbox, *words):
+        return json.loads(self.agent(sandbox, *words, "report"))
