@@ -126,11 +126,12 @@ $(LIB): $(OBJ) $(B)/objects
 	$(call run,AR,$(CROSS)ar rcsT $@ $(OBJ))
 
 $(BIN): $(B)/src/main.o $(LIB)
-	$(call run,LD,$(CC) $(CFLAGS) $(LDFLAGS) $(MAP) -o $@.full $^ $(SYSROOT_LIBS))
-	$(CROSS)objcopy --only-keep-debug $@.full $@.debug
-	$(CROSS)strip -s -o $@ $@.full
+	$(call run,LD,$(CC) $(CFLAGS) $(LDFLAGS) $(MAP) -o $@ $^ $(SYSROOT_LIBS))
+ifndef SAN
+	$(CROSS)objcopy --only-keep-debug $@ $@.debug
+	$(CROSS)strip -s $@
 	$(CROSS)objcopy --add-gnu-debuglink=$@.debug $@
-	@rm -f $@.full
+endif
 
 MAP := -Wl,-Map=$(B)/openshell-static.map
 SYSROOT_LIBS := -L$(SYSROOT)/lib $(LDLIBS)
