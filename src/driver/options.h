@@ -15,7 +15,7 @@
 
 struct backend_ops;
 
-#define DRIVER_SOCKET_DEFAULT "/run/openshell-driver/driver.sock"
+#define DRIVER_SOCKET_DEFAULT "/var/run/openshell-driver.sock" /* seed 000's */
 
 /* Strings are never NULL; "" is not given. */
 struct driver_options {

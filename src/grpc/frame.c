@@ -31,6 +31,8 @@ static uint32_t message_length(const char *head)
 static void hold(struct grpc_reader *r, struct str *in, size_t n)
 {
 	n = MIN(n, in->n);
+	if (n == 0) /* and perhaps in->p == NULL */
+		return;
 	must(buf_add(&r->held, in->p, n));
 	in->p += n;
 	in->n -= n;

@@ -31,6 +31,24 @@ static int set_address(struct sockaddr_un *sa, const char *path, struct err *e)
 
 /* --- the parent --- */
 
+/* /var/run/x as /run/x where the first is a link to the second, made by root: everybody writes the
+ * old name, and a parent must be no link. The caller's. */
+static char *plain_path(const char *path)
+{
+	static const char old[] = "/var/run/";
+	char target[16];
+	struct stat st;
+
+	if (strncmp(path, old, strlen(old)) != 0 || lstat("/var/run", &st) < 0 ||
+	    !S_ISLNK(st.st_mode) || st.st_uid != 0)
+		return xstrdup(path);
+	ssize_t n = readlink("/var/run", target, sizeof target);
+	struct str to = str_sub(target, n > 0 ? (size_t)n : 0);
+	if (!str_is(to, "/run") && !str_is(to, "../run"))
+		return xstrdup(path);
+	return xasprintf("/run/%s", path + strlen(old));
+}
+
 /* What stands before the last slash; the caller's. NULL when path names no file in a directory. */
 static char *parent_of(const char *path)
 {
@@ -74,8 +92,9 @@ static bool is_alone(const char *dir, const char *socket_path)
 	return alone;
 }
 
-static int prepare_parent(const char *path, mode_t mode, struct err *e)
+static int prepare_parent(const char *path, enum unix_reach reach, struct err *e)
 {
+	const mode_t mode = reach == UNIX_OWNER ? 0700 : 0711;
 	_cleanup_free_ char *dir = parent_of(path);
 	struct stat st;
 	bool made;
@@ -107,8 +126,10 @@ static int prepare_parent(const char *path, mode_t mode, struct err *e)
 			"driver socket parent '%s' holds other files and is writable by others "
 			"(mode %04o): use a directory of its own",
 			dir, st.st_mode & 07777);
-	log_warn("the driver socket's directory holds other files, its mode is left as it is",
-		 "path=%s", dir);
+	if (reach == UNIX_EVERYONE && !(st.st_mode & S_IXOTH))
+		log_warn("the driver socket's directory holds other files and lets no other user "
+			 "through",
+			 "path=%s mode=%04o", dir, st.st_mode & 07777);
 	return 0;
 }
 
@@ -174,14 +195,14 @@ static int bind_with_mode(int fd, const struct sockaddr_un *sa, mode_t mode, str
 	return 0;
 }
 
-int unix_listen(int *out, struct unix_path *at, const char *path, enum unix_reach reach,
+int unix_listen(int *out, struct unix_path *at, const char *given, enum unix_reach reach,
 		struct err *e)
 {
+	_cleanup_free_ char *path = plain_path(given);
 	struct sockaddr_un sa;
 	struct stat st;
 
-	if (set_address(&sa, path, e) < 0 ||
-	    prepare_parent(path, reach == UNIX_OWNER ? 0700 : 0711, e) < 0 ||
+	if (set_address(&sa, path, e) < 0 || prepare_parent(path, reach, e) < 0 ||
 	    clear_path(&sa, e) < 0)
 		return -1;
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -191,7 +212,7 @@ int unix_listen(int *out, struct unix_path *at, const char *path, enum unix_reac
 		return -1;
 	if (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
 		return err_sys(e, "driver socket path '%s': listen", path);
-	*at = (struct unix_path){.path = xstrdup(path), .dev = st.st_dev, .ino = st.st_ino};
+	*at = (struct unix_path){.path = steal(&path), .dev = st.st_dev, .ino = st.st_ino};
 	*out = steal_fd(&fd);
 	return 0;
 }

@@ -32,7 +32,8 @@ enum unix_reach {
  * The parent is made with what is missing above it, or must be a directory (no symlink) of our own.
  * It gets the mode above when we made it or nothing but our socket is in it. A directory that others
  * use as well (/run) keeps its mode; it is refused when others may write there without a sticky bit,
- * since they could put their own socket in our place.
+ * since they could put their own socket in our place. /var/run means /run where it is root's link to
+ * that.
  *
  * What is at path is replaced only when it is our own socket and nobody answers on it.
  */

@@ -162,6 +162,21 @@ TEST(a_symlinked_parent_is_refused)
 	STREQ(e.text, want);
 }
 
+TEST(the_old_name_of_run_is_taken)
+{
+	struct err e;
+	int fd;
+	if (geteuid() != 0 || access("/run", W_OK) < 0)
+		SKIP("needs root to make a socket in /run");
+	mode_t before = mode_of("/run");
+	char *path = keep(xasprintf("/var/run/unix-test-%d.sock", getpid()));
+	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	EQ(mode_of("/run"), before);
+	OK(dial(path) >= 0);
+	unix_path_remove(&at);
+	OK(access(path, F_OK) < 0);
+}
+
 TEST(a_parent_of_another_user_is_refused)
 {
 	struct err e;
