@@ -1,7 +1,7 @@
 /*
  * What the tests of the Kubernetes backend's pure part share: options from arguments, messages and
- * objects from JSON, and comparison of JSON trees. Everything a test makes is left to the end of its
- * process; only what it checks for leaks it releases.
+ * objects from JSON, and comparison of JSON trees. What a test makes lives until its process ends,
+ * reachable from here, so that the leak checker speaks of the code under test alone.
  */
 #ifndef OPENSHELL_TEST_K8S_H
 #define OPENSHELL_TEST_K8S_H
@@ -21,7 +21,6 @@
 
 static struct arena test_arena = ARENA_INIT(16 << 20);
 
-/* Every allocation of a test is reachable from here, so that the leak checker has nothing to say. */
 static cJSON *kept;
 
 UNUSED static cJSON *keep(cJSON *j)
@@ -29,6 +28,15 @@ UNUSED static cJSON *keep(cJSON *j)
 	if (kept == NULL)
 		kept = json_array();
 	return json_add(kept, j);
+}
+
+/* A text that was made for the test, which is released; what it returns is kept. */
+UNUSED static const char *keep_text(char *s)
+{
+	char *copy = arena_dup(&test_arena, str_of(s));
+
+	free(s);
+	return copy;
 }
 
 UNUSED static cJSON *json_of(const char *text)
@@ -56,8 +64,7 @@ UNUSED static int options_parse(struct kubernetes_options *o, const char *argume
 		if (a.n > 0)
 			argv[argc++] = arena_dup(&test_arena, a);
 	}
-	if (opt_parse(kubernetes_option_table, KUBERNETES_OPTIONS, o, argc, argv, &rest, e) <
-	    0)
+	if (opt_parse(kubernetes_option_table, KUBERNETES_OPTIONS, o, argc, argv, &rest, e) < 0)
 		return -1;
 	EQ(rest, argc);
 	return kubernetes_options_check(o, e);

@@ -61,11 +61,11 @@ TEST(names_that_do_not_fit)
 
 TEST(selectors)
 {
-	STREQ(k8s_selector_all(options("")), "openshell.ai/managed-by=openshell");
-	STREQ(k8s_selector_all(options("--workspace-mode managed --gateway-id gw")),
+	STREQ(keep_text(k8s_selector_all(options(""))), "openshell.ai/managed-by=openshell");
+	STREQ(keep_text(k8s_selector_all(options("--workspace-mode managed --gateway-id gw"))),
 	      "openshell.ai/managed-by=openshell,openshell.ai/sandbox-id,openshell.ai/"
 	      "gateway-id=gw");
-	STREQ(k8s_selector_id(options(operator_mode), "id-1"),
+	STREQ(keep_text(k8s_selector_id(options(operator_mode), "id-1")),
 	      "openshell.ai/managed-by=openshell,openshell.ai/sandbox-id=id-1,openshell.ai/"
 	      "gateway-id=openshell");
 	/* an id must not bring a selector of its own */

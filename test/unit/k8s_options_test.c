@@ -3,12 +3,13 @@
 /* The error of a start with these arguments. */
 static const char *refused(const char *arguments)
 {
-	static struct kubernetes_options o;
+	struct kubernetes_options o;
 	static struct err e;
 
 	e = (struct err){0};
 	if (options_parse(&o, arguments, &e) == 0)
 		FAIL("%s: accepted", arguments);
+	opt_free(kubernetes_option_table, kubernetes_option_count, &o);
 	return e.text;
 }
 
