@@ -1,0 +1,460 @@
+/*
+ * The Kubernetes backend against an API server that the test plays by hand (fake_kube.h): what it
+ * asks, in what order, and what it makes of answers that are wrong, lost or late.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "driver/backend.h"
+#include "driver/kubernetes/kubernetes_impl.h"
+#include "driver/kubernetes/kubernetes.h"
+#include "fake_kube.h"
+#include "k8s.h"
+
+#define ID "0b3e9a22-a861-934f-8000-0123456789ab"
+#define SANDBOXES "/apis/agents.x-k8s.io/v1beta1/namespaces/default/sandboxes"
+#define OLD_SANDBOXES "/apis/agents.x-k8s.io/v1alpha1/namespaces/default/sandboxes"
+#define EMPTY_LIST "{\"metadata\":{\"resourceVersion\":\"5\"},\"items\":[]}"
+
+static struct kubernetes *k;
+static struct backend *backend;
+static struct registry *registry;
+static struct grpc_call call;
+
+/* Any: the client that is made from it is the fake one. */
+static void write_kubeconfig(char path[64])
+{
+	static const char text[] =
+		"clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+		"users: [{name: u, user: {}}]\n"
+		"contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+		"current-context: x\n";
+	_cleanup_close_ int fd = -1;
+
+	strcpy(path, "/tmp/openshell-test-XXXXXX");
+	fd = mkostemp(path, O_CLOEXEC);
+	EQ(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+}
+
+/* Starts the backend with options; nothing is answered yet. */
+static void open_with(const char *arguments)
+{
+	struct backend_env env = {.config = options(arguments)};
+	char path[64];
+	struct err e;
+
+	write_kubeconfig(path);
+	setenv("KUBECONFIG", path, 1);
+	EQ(loop_new(&env.loop, &e), 0);
+	registry = env.registry = registry_new();
+	if (kubernetes_backend.open(&backend, &env, &e) < 0)
+		FAIL("%s", e.text);
+	k = container_of(backend, struct kubernetes, backend);
+	unlink(path);
+}
+
+static void close_all(void)
+{
+	struct loop *l = k->loop;
+
+	kubernetes_backend.close(backend);
+	list_each(r, &requests, struct kube_request, link)
+		request_free(r);
+	registry_free(registry);
+	loop_free(l);
+	arena_fini(&call.arena);
+}
+
+/* The version is chosen, every list told and every watch open: as in daily life. */
+static void settle_on(const char *version)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "agents.x-k8s.io/%s", version);
+	answer(expect(KUBE_GET, "limit=1"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/version"), 200, "{\"minor\":\"34\"}");
+	answer(expect(KUBE_GET, path), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/pods?"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/events?"), 200, EMPTY_LIST);
+}
+
+/* A backend at rest, and the watch of its objects. */
+static struct kube_request *settled(const char *arguments)
+{
+	struct kube_request *watch;
+
+	open_with(arguments);
+	settle_on("v1beta1");
+	watch = expect(KUBE_GET,
+		       "/sandboxes?labelSelector=openshell.ai%2Fmanaged-by%3Dopenshell&watch");
+	watch->stream.opened(watch->stream.owner);
+	return watch;
+}
+
+static char *object_text(const char *version, const char *uid, const char *id, const char *more)
+{
+	return arena_printf(
+		&test_arena,
+		"{\"metadata\":{\"name\":\"team--box\",\"namespace\":\"default\","
+		"\"uid\":\"%s\",\"resourceVersion\":\"%s\",\"generation\":1,"
+		"\"labels\":{\"openshell.ai/managed-by\":\"openshell\","
+		"\"openshell.ai/gateway-id\":\"openshell\","
+		"\"openshell.ai/sandbox-id\":\"%s\",\"openshell.ai/sandbox-name\":\"box\","
+		"\"openshell.ai/sandbox-workspace\":\"team\"}},"
+		"\"spec\":{\"operatingMode\":\"Running\"}%s}",
+		uid, version, id, more);
+}
+
+static void watched(struct kube_request *watch, const char *type, const char *object)
+{
+	watch->stream.line(
+		watch->stream.owner,
+		str_of(arena_printf(&test_arena, "{\"type\":\"%s\",\"object\":%s}", type, object)));
+}
+
+static void create(void)
+{
+	Openshell__Compute__V1__CreateSandboxRequest r =
+		OPENSHELL__COMPUTE__V1__CREATE_SANDBOX_REQUEST__INIT;
+
+	call = (struct grpc_call){.arena = ARENA_INIT(1 << 20)};
+	r.sandbox = sandbox_with("", "");
+	kubernetes_backend.create(backend, &call, &r);
+}
+
+static void delete_box(void)
+{
+	Openshell__Compute__V1__DeleteSandboxRequest r =
+		OPENSHELL__COMPUTE__V1__DELETE_SANDBOX_REQUEST__INIT;
+
+	call = (struct grpc_call){.arena = ARENA_INIT(1 << 20)};
+	r.sandbox_id = (char *)ID;
+	r.sandbox_name = (char *)"box";
+	kubernetes_backend.delete(backend, &call, &r);
+}
+
+static void stop_box(void)
+{
+	Openshell__Compute__V1__StopSandboxRequest r =
+		OPENSHELL__COMPUTE__V1__STOP_SANDBOX_REQUEST__INIT;
+
+	call = (struct grpc_call){.arena = ARENA_INIT(1 << 20)};
+	r.sandbox_id = (char *)ID;
+	r.sandbox_name = (char *)"box";
+	kubernetes_backend.stop(backend, &call, &r);
+}
+
+/* ---- the API version ---- */
+
+TEST(version_falls_through_what_is_not_served)
+{
+	open_with("");
+	answer(expect(KUBE_GET, "v1beta1"), 404, "404 page not found");
+	answer(expect(KUBE_GET, "v1alpha1"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/version"), 200, "{\"minor\":\"34+\"}");
+	EQ(chosen_api(k), SANDBOX_V1ALPHA1);
+	EQ(version_server_minor(k->version), 34);
+	close_all();
+}
+
+TEST(version_that_is_forbidden_is_fallen_through_and_named)
+{
+	open_with("");
+	answer(expect(KUBE_GET, "v1beta1"), 403,
+	       "{\"code\":403,\"reason\":\"Forbidden\",\"message\":\"you may not list these\"}");
+	answer(expect(KUBE_GET, "v1alpha1"), 404, "404 page not found");
+	create();
+	EQ(call.status, GRPC_FAILED_PRECONDITION);
+	HAS(call.text, "v1beta1: you may not list these");
+	close_all();
+}
+
+TEST(version_none_is_said_with_what_was_tried)
+{
+	open_with("");
+	answer(expect(KUBE_GET, "v1beta1"), 404, "404 page not found");
+	answer(expect(KUBE_GET, "v1alpha1"), 404, "404 page not found");
+	create();
+	STREQ(call.text, "no supported Agent Sandbox API version is available; tried v1beta1, "
+			 "v1alpha1");
+	close_all();
+}
+
+TEST(defect_13_api_server_away_at_start_is_waited_for)
+{
+	open_with("");
+	lose(expect(KUBE_GET, "v1beta1"), KUBE_TRANSPORT, false);
+	create();
+	EQ(call.status, GRPC_UNAVAILABLE);
+	arena_fini(&call.arena);
+	answer(expect(KUBE_GET, "v1beta1"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/version"), 200, "{}");
+	create();
+	OK(!call.answered);
+	answer(expect(KUBE_GET, "=/api/v1/namespaces/default"), 200,
+	       "{\"metadata\":{\"name\":\"default\"}}");
+	answer(expect(KUBE_POST, SANDBOXES), 201, object_text("7", "u1", ID, ""));
+	OK(call.answered && call.status == GRPC_OK);
+	close_all();
+}
+
+TEST(defect_14_version_is_chosen_again_when_it_is_gone)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	answer(expect(KUBE_POST, SANDBOXES), 404, "404 page not found");
+	answer(expect(KUBE_GET, "v1beta1"), 404, "404 page not found");
+	answer(expect(KUBE_GET, "v1alpha1"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/version"), 200, "{}");
+	answer(expect(KUBE_POST, OLD_SANDBOXES), 201, object_text("7", "u1", ID, ""));
+	OK(call.answered && call.status == GRPC_OK);
+	expect(KUBE_GET, OLD_SANDBOXES); /* the reflector moves on as well */
+	close_all();
+}
+
+/* ---- create ---- */
+
+TEST(create_costs_one_request_and_is_known_at_once)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	answer(expect(KUBE_POST, SANDBOXES), 201, object_text("7", "u1", ID, ""));
+	OK(call.answered && call.status == GRPC_OK);
+	OK(registry_get(registry, ID) != NULL);
+	close_all();
+}
+
+TEST(create_that_exists_is_said)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	answer(expect(KUBE_POST, SANDBOXES), 409, ALREADY_EXISTS);
+	EQ(call.status, GRPC_ALREADY_EXISTS);
+	close_all();
+}
+
+TEST(create_whose_answer_was_lost_is_read_back)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	lose(expect(KUBE_POST, SANDBOXES), KUBE_TRANSPORT, true);
+	OK(!call.answered);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200, object_text("7", "u1", ID, ""));
+	OK(call.answered && call.status == GRPC_OK);
+	close_all();
+}
+
+TEST(create_whose_answer_was_lost_and_that_is_not_there_is_repeated)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	lose(expect(KUBE_POST, SANDBOXES), KUBE_TRANSPORT, true);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 404, NOT_FOUND("sandboxes"));
+	/* the first attempt came late: the name is taken, by us */
+	answer(expect(KUBE_POST, SANDBOXES), 409, ALREADY_EXISTS);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200, object_text("7", "u1", ID, ""));
+	OK(call.answered && call.status == GRPC_OK);
+	close_all();
+}
+
+TEST(create_that_timed_out_is_cleaned_up_behind_its_failure)
+{
+	struct kube_request *r;
+
+	settled("--sandbox-uid=1000");
+	create();
+	lose(expect(KUBE_POST, SANDBOXES), KUBE_TIMEOUT, true);
+	EQ(call.status, GRPC_DEADLINE_EXCEEDED);
+	EQ(kubernetes_backend.pending(backend), 1);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 404, NOT_FOUND("sandboxes"));
+	/* not there yet is not never */
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200, object_text("7", "u1", ID, ""));
+	r = expect(KUBE_DELETE, SANDBOXES "/team--box");
+	STREQ(json_str(json_get(r->body, "preconditions"), "uid"), "u1");
+	answer(r, 200, "{}");
+	EQ(kubernetes_backend.pending(backend), 0);
+	close_all();
+}
+
+TEST(create_does_not_clean_up_what_is_anothers)
+{
+	settled("--sandbox-uid=1000");
+	create();
+	lose(expect(KUBE_POST, SANDBOXES), KUBE_TIMEOUT, true);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200,
+	       object_text("7", "u1", "5d2f7c11-0000-4000-8000-000000000000", ""));
+	OK(!asked(KUBE_DELETE, SANDBOXES, 50));
+	EQ(kubernetes_backend.pending(backend), 0);
+	close_all();
+}
+
+TEST(create_refused_is_said_in_the_servers_words)
+{
+	static const struct {
+		int status;
+		const char *body;
+		enum grpc_status code;
+	} cases[] = {
+		{403, "{\"reason\":\"Forbidden\",\"message\":\"admission says no\"}",
+		 GRPC_FAILED_PRECONDITION},
+		{422, "{\"reason\":\"Invalid\",\"message\":\"admission says no\"}",
+		 GRPC_INVALID_ARGUMENT},
+		{403,
+		 "{\"reason\":\"Forbidden\",\"message\":\"admission says no: exceeded quota: q\"}",
+		 GRPC_RESOURCE_EXHAUSTED},
+		{500, "{\"reason\":\"InternalError\",\"message\":\"admission says no\"}",
+		 GRPC_INTERNAL},
+	};
+
+	settled("--sandbox-uid=1000");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		create();
+		answer(expect(KUBE_POST, SANDBOXES), cases[i].status, cases[i].body);
+		EQ(call.status, cases[i].code);
+		HAS(call.text, "admission says no");
+		arena_fini(&call.arena);
+	}
+	close_all();
+}
+
+TEST(defect_15_identity_that_cannot_be_read_is_no_1000)
+{
+	settled("");
+	create();
+	answer(expect(KUBE_GET, "=/api/v1/namespaces/default"), 403,
+	       "{\"reason\":\"Forbidden\",\"message\":\"namespaces is forbidden\"}");
+	EQ(call.status, GRPC_FAILED_PRECONDITION);
+	HAS(call.text, "namespaces is forbidden");
+	arena_fini(&call.arena);
+	create();
+	lose(expect(KUBE_GET, "=/api/v1/namespaces/default"), KUBE_TRANSPORT, false);
+	EQ(call.status, GRPC_UNAVAILABLE);
+	OK(!asked(KUBE_POST, SANDBOXES, 20));
+	close_all();
+}
+
+TEST(identity_is_read_once_for_many)
+{
+	struct grpc_call first;
+
+	settled("");
+	create();
+	first = call; /* answered through its own address below: both are the same one */
+	(void)first;
+	answer(expect(KUBE_GET, "=/api/v1/namespaces/default"), 200,
+	       "{\"metadata\":{\"name\":\"default\"}}");
+	answer(expect(KUBE_POST, SANDBOXES), 409, ALREADY_EXISTS);
+	arena_fini(&call.arena);
+	create();
+	expect(KUBE_POST, SANDBOXES);
+	close_all();
+}
+
+/* ---- stop, delete ---- */
+
+TEST(defect_1_delete_is_guarded_by_uid_alone_and_a_conflict_is_retried)
+{
+	struct kube_request *r;
+	const cJSON *guard;
+
+	watched(settled("--sandbox-uid=1000"), "ADDED", object_text("7", "u1", ID, ""));
+	delete_box();
+	r = expect(KUBE_DELETE, SANDBOXES "/team--box");
+	guard = json_get(r->body, "preconditions");
+	STREQ(json_str(guard, "uid"), "u1");
+	OK(!json_get(guard, "resourceVersion"));
+	answer(r, 409, CONFLICT);
+	OK(!call.answered);
+	r = expect(KUBE_GET, "sandbox-id%3D");
+	answer(r, 200,
+	       arena_printf(&test_arena,
+			    "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+			    object_text("8", "u2", ID, "")));
+	r = expect(KUBE_DELETE, SANDBOXES "/team--box");
+	STREQ(json_str(json_get(r->body, "preconditions"), "uid"), "u2");
+	answer(r, 200, "{}");
+	OK(call.answered && call.status == GRPC_OK && call.deleted);
+	close_all();
+}
+
+TEST(delete_of_what_is_not_there)
+{
+	settled("--sandbox-uid=1000");
+	delete_box();
+	answer(expect(KUBE_GET, "sandbox-id%3D"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, SANDBOXES "/box"), 404, NOT_FOUND("sandboxes"));
+	OK(call.answered && call.status == GRPC_OK && !call.deleted);
+	close_all();
+}
+
+TEST(delete_that_fails_is_never_not_found)
+{
+	watched(settled("--sandbox-uid=1000"), "ADDED", object_text("7", "u1", ID, ""));
+	delete_box();
+	answer(expect(KUBE_DELETE, SANDBOXES "/team--box"), 404, NOT_FOUND("sandboxes"));
+	lose(expect(KUBE_GET, "sandbox-id%3D"), KUBE_TRANSPORT, false);
+	EQ(call.status, GRPC_UNAVAILABLE);
+	close_all();
+}
+
+TEST(defect_2_conflict_on_stop_is_read_again_and_retried)
+{
+	struct kube_request *r;
+
+	watched(settled("--sandbox-uid=1000"), "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	r = expect(KUBE_PATCH, SANDBOXES "/team--box");
+	STREQ(json_str(json_get(r->body, "metadata"), "resourceVersion"), "7");
+	answer(r, 409, CONFLICT);
+	answer(expect(KUBE_GET, "sandbox-id%3D"), 200,
+	       arena_printf(&test_arena,
+			    "{\"metadata\":{\"resourceVersion\":\"9\"},\"items\":[%s]}",
+			    object_text("8", "u1", ID, "")));
+	r = expect(KUBE_PATCH, SANDBOXES "/team--box");
+	STREQ(json_str(json_get(r->body, "metadata"), "resourceVersion"), "8");
+	lose(r, KUBE_CONFLICT, false);
+	OK(!call.answered);
+	close_all();
+}
+
+/* ---- what is known ---- */
+
+TEST(object_that_no_list_has_is_looked_for_and_forgotten)
+{
+	open_with("--sandbox-uid=1000");
+	answer(expect(KUBE_GET, "limit=1"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, "/version"), 200, "{}");
+	create();
+	answer(expect(KUBE_POST, SANDBOXES), 201, object_text("4", "u1", ID, ""));
+	OK(registry_get(registry, ID) != NULL);
+	/* deleted by somebody before the first list, which therefore never tells of it */
+	answer(expect(KUBE_GET, "limit=500"), 200, EMPTY_LIST);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 404, NOT_FOUND("sandboxes"));
+	OK(registry_get(registry, ID) == NULL);
+	close_all();
+}
+
+TEST(old_state_of_the_object_before_changes_nothing)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	create(); /* a new sandbox under the old name, made before the watch tells of the deletion */
+	answer(expect(KUBE_POST, SANDBOXES), 201,
+	       object_text("9", "u2", "5d2f7c11-0000-4000-8000-000000000000", ""));
+	watched(watch, "DELETED", object_text("8", "u1", ID, ""));
+	OK(registry_get(registry, ID) == NULL);
+	OK(registry_get(registry, "5d2f7c11-0000-4000-8000-000000000000") != NULL);
+	close_all();
+}
+
+TEST(defect_16_object_of_another_gateway_is_left_alone)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000 --gateway-id=mine");
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	EQ(registry_count(registry), 0);
+	OK(!asked(KUBE_PATCH, SANDBOXES, 20));
+	close_all();
+}
