@@ -185,6 +185,12 @@ test-interop: $(BIN) $(B)/test/interop/interop | build/setup-test
 test-cluster: $(BIN) | build/setup-cluster
 	@OPENSHELL_BINARY=$(abspath $(BIN)) test/cluster/run
 
+demo: $(BIN) | build/setup-test
+	@OPENSHELL_BINARY=$(abspath $(BIN)) scripts/demo-run
+
+bench: $(BIN) $(B)/test/bench/bench | build/setup-test
+	@OPENSHELL_BINARY=$(abspath $(BIN)) test/bench/run $(B)/test/bench/bench
+
 # The other machine's binary, as far as an emulator of its user mode goes.
 test-aarch64:
 	$(MAKE) ARCH=aarch64 all test-unit check-elf
@@ -279,8 +285,8 @@ clean:
 help:
 	@scripts/help
 
-.PHONY: all check check-cppcheck check-elf check-format check-headers check-layers \
-	check-sanitizers check-size clean format fuzz help image replay repro size test test-aarch64 \
+.PHONY: all bench check check-cppcheck check-elf check-format check-headers check-layers \
+	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
 	test-cluster test-grpc test-interop test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
