@@ -312,22 +312,43 @@ static int64_t parse_timeout(struct str s)
 	}
 }
 
-/* Answers what is not gRPC at all; gRPC over HTTP/2 says 415, HTTP the rest. */
-static bool is_grpc(struct h2_stream *st)
+/* 0 for gRPC; else the status for what is none: gRPC over HTTP/2 says 415, HTTP says 405. */
+static int not_grpc(const struct h2_stream *st)
 {
-	static const struct h2_field allow = {STR("allow"), STR("POST")};
 	struct str type = h2_header(st, "content-type");
-	int status = 0;
 
 	if (!str_is(h2_header(st, ":method"), "POST"))
-		status = 405;
-	else if (!str_skip(&type, "application/grpc") ||
-		 !(type.n == 0 || type.p[0] == ';' || str_is(type, "+proto")))
-		status = 415;
-	if (status != 0)
-		h2_respond_end(st, status, &allow, status == 405);
-	return status == 0;
+		return 405;
+	if (!str_skip(&type, "application/grpc") ||
+	    !(type.n == 0 || type.p[0] == ';' || str_is(type, "+proto")))
+		return 415;
+	return 0;
 }
+
+/* Answers what is no gRPC, once it is complete. */
+static void plain_peer_end(struct h2_stream *st)
+{
+	static const struct h2_field fields[] = {
+		{STR("content-type"), STR("text/plain")},
+		{STR("allow"), STR("POST")},
+	};
+	static const struct str text = STR("This is a gRPC server: POST application/grpc.\n");
+	int status = not_grpc(st);
+	struct h2_chunk *c = h2_chunk_new(text.n);
+
+	memcpy(c->bytes, text.p, text.n);
+	h2_respond(st, status, fields, status == 405 ? 2 : 1);
+	h2_send(st, c);
+	h2_chunk_unref(c);
+	h2_end(st);
+}
+
+static void plain_closed(struct h2_stream *st, enum h2_outcome how UNUSED, uint32_t code UNUSED)
+{
+	h2_release(st);
+}
+
+static const struct h2_stream_ops plain_ops = {.peer_end = plain_peer_end, .closed = plain_closed};
 
 static void refuse(struct grpc_call *call, enum grpc_status code, const char *fmt, ...)
 	PRINTF(3, 4);
@@ -409,8 +430,12 @@ void grpc_call_start(struct grpc_conn *conn, struct h2_stream *st)
 
 	/* calls whose clients are gone count until their handlers have let go of them; what is not
 	 * accepted is refused in a way that lets the client try again */
-	if (conn->n_calls >= srv->cfg.max_streams || !is_grpc(st))
+	if (conn->n_calls >= srv->cfg.max_streams)
 		return;
+	if (not_grpc(st) != 0) {
+		h2_accept(st, &plain_ops, NULL);
+		return;
+	}
 	struct grpc_call *call = call_new(conn, st);
 	call->busy++;
 	if (call->entry->method->path == NULL)

@@ -8,7 +8,7 @@
 #include "http2/h2_impl.h"
 
 enum {
-	/* tokens of h2_flood.c: about what an honest peer needs in its worst second */
+	/* tokens of h2_guard.c: about what an honest peer needs in its worst second */
 	FRAMES_BURST = 4000,
 	FRAMES_PER_SECOND = 500,
 	RESETS_BURST = 1000,
@@ -104,6 +104,7 @@ static struct h2_session *session_new(const struct h2_config *c, const struct h2
 	s->owner = owner;
 	s->cfg = *c;
 	s->server = server;
+	s->preface_left = server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
 	s->frames = (struct h2_bucket){.max = FRAMES_BURST, .per_second = FRAMES_PER_SECOND};
 	s->resets = (struct h2_bucket){.max = RESETS_BURST, .per_second = RESETS_PER_SECOND};
 	list_init(&s->streams);
@@ -153,21 +154,34 @@ void h2_session_free(struct h2_session *s)
 
 /* ---- bytes ---- */
 
+/* The connection cannot go on: what is left is to say why. */
+static int give_up(struct h2_session *s, nghttp2_ssize rv, struct err *e)
+{
+	uint32_t code =
+		rv == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? H2_PROTOCOL_ERROR : H2_ENHANCE_YOUR_CALM;
+
+	h2_broken(s, "%s: %s", h2_code_name(code), nghttp2_strerror((int)rv));
+	h2_terminate(s, s->code != 0 ? s->code : code);
+	*e = s->err;
+	return -1;
+}
+
 int h2_feed(struct h2_session *s, const void *p, size_t n, struct err *e)
 {
-	if (s->dying)
-		return err_set(e, ECANCELED, "the session has ended");
-	nghttp2_ssize rv = nghttp2_session_mem_recv2(s->ng, p, n);
-	if (s->dying)
-		return err_set(e, ECANCELED, "the session has ended");
-	if (rv < 0) {
-		h2_broken(s, "%s", nghttp2_strerror((int)rv));
-		bool calm = rv != NGHTTP2_ERR_BAD_CLIENT_MAGIC;
-		h2_terminate(s, calm ? H2_ENHANCE_YOUR_CALM : H2_PROTOCOL_ERROR);
-		*e = s->err;
-		return -1;
+	struct str in = str_sub(p, n), part;
+
+	while (in.n > 0 && !s->dying) {
+		if (h2_next_part(s, &in, &part) < 0)
+			return give_up(s, NGHTTP2_ERR_CALLBACK_FAILURE, e);
+		if (part.n == 0)
+			continue;
+		nghttp2_ssize rv =
+			nghttp2_session_mem_recv2(s->ng, (const uint8_t *)part.p, part.n);
+		if (rv < 0 && !s->dying)
+			return give_up(s, rv, e);
 	}
-	must((size_t)rv == n);
+	if (s->dying)
+		return err_set(e, ECANCELED, "the session has ended");
 	if (nghttp2_session_want_write(s->ng))
 		h2_wake(s);
 	return 0;

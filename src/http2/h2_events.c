@@ -9,12 +9,9 @@
 #include "http2/h2_impl.h"
 
 enum {
-	FRAME_HEAD = 9,
+
 	INTERIM_MAX = 16,        /* 1xx responses before the final one */
 	HEADER_BYTES_TIMES = 16, /* of header_list_max; beyond, the connection ends */
-	/* tokens, see h2_flood.c */
-	COST_SETTINGS = 40,
-	COST_GOAWAY = 100,
 	SMALL_DATA = 256,
 };
 
@@ -22,13 +19,6 @@ enum {
 extern void nghttp2_session_callbacks_set_rand_callback(nghttp2_session_callbacks *cbs,
 							void (*fill)(uint8_t *p, size_t n))
 	__attribute__((weak));
-
-/* Ends the connection from within a callback of nghttp2. */
-static int calm(struct h2_session *s, const char *what)
-{
-	h2_broken(s, "the peer floods us with %s", what);
-	return NGHTTP2_ERR_CALLBACK_FAILURE;
-}
 
 /* ---- nghttp2's callbacks: headers ---- */
 
@@ -44,6 +34,7 @@ static int begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 		st->id = f->hd.stream_id;
 		st->state = STREAM_OPEN;
 		st->released = true; /* until it is accepted */
+		h2_history_set(&s->history, st->id, PAST_OPEN);
 		nghttp2_session_set_stream_user_data(ng, st->id, st);
 	}
 	if (st != NULL)
@@ -68,7 +59,7 @@ static int on_field(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf *
 		return 0;
 	/* the rest is decoded all the same, for the compression's state; but not without end */
 	if (st->header_bytes / HEADER_BYTES_TIMES > s->cfg.header_list_max)
-		return calm(s, "header fields");
+		return h2_calm(s, "header fields");
 	return 0;
 }
 
@@ -136,35 +127,6 @@ static void headers_arrived(struct h2_session *s, struct h2_stream *st, bool end
 
 /* ---- nghttp2's callbacks: frames ---- */
 
-/* What a frame takes from the bucket, by its header alone. */
-static uint32_t frame_cost(const nghttp2_frame_hd *hd)
-{
-	switch (hd->type) {
-	case NGHTTP2_DATA:
-		return hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
-	case NGHTTP2_HEADERS:
-		return 0;
-	case NGHTTP2_SETTINGS:
-		return COST_SETTINGS;
-	case NGHTTP2_GOAWAY:
-		return COST_GOAWAY;
-	default:
-		return 1;
-	}
-}
-
-static int begin_frame(nghttp2_session *ng UNUSED, const nghttp2_frame_hd *hd, void *arg)
-{
-	struct h2_session *s = arg;
-
-	if (s->dying)
-		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	uint32_t cost = frame_cost(hd);
-	if (cost > 0 && !h2_bucket_take(&s->frames, cost))
-		return calm(s, "control frames");
-	return 0;
-}
-
 static void goaway_arrived(struct h2_session *s, const nghttp2_goaway *f)
 {
 	if (f->error_code != H2_NO_ERROR)
@@ -215,7 +177,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 		break;
 	case NGHTTP2_RST_STREAM:
 		if (s->server && !h2_bucket_take(&s->resets, 1))
-			return calm(s, "stream resets");
+			return h2_calm(s, "stream resets");
+		s->reset_by_peer = f->hd.stream_id;
 		break;
 	case NGHTTP2_PING:
 		if (f->hd.flags & NGHTTP2_FLAG_ACK)
@@ -239,7 +202,7 @@ static int on_bad_frame(nghttp2_session *ng UNUSED, const nghttp2_frame *f UNUSE
 	if (s->dying)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	if (!h2_bucket_take(&s->resets, 1))
-		return calm(s, nghttp2_strerror(why));
+		return h2_calm(s, nghttp2_strerror(why));
 	return 0;
 }
 
@@ -278,6 +241,9 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
 	else if (!s->server && code == H2_REFUSED_STREAM)
 		how = H2_END_REFUSED;
 	nghttp2_session_set_stream_user_data(ng, id, NULL);
+	if (s->server)
+		h2_history_set(&s->history, id,
+			       st->peer_ended || s->reset_by_peer == id ? PAST_CLOSED : PAST_RESET);
 	h2_stream_closed(st, how, code);
 	h2_start_waiting(s);
 	return s->dying ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -293,7 +259,7 @@ static int send_data(nghttp2_session *ng UNUSED, nghttp2_frame *f UNUSED, const 
 
 	if (s->dying)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	must(buf_add(s->out, head, FRAME_HEAD));
+	must(buf_add(s->out, head, H2_FRAME_HEAD));
 	h2_queue_move(&st->queue, s->out, n);
 	s->queued -= n;
 	/* the peer will answer with window updates, and perhaps with pings to measure the way */
@@ -308,8 +274,8 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 	if (s->dying)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	if (f->hd.type == NGHTTP2_GOAWAY && f->goaway.error_code != H2_NO_ERROR)
-		h2_broken(s, "%s%s%s", h2_code_name(f->goaway.error_code), s->hint[0] ? ": " : "",
-			  s->hint);
+		h2_broken(s, "%s: %s", h2_code_name(f->goaway.error_code),
+			  s->hint[0] ? s->hint : "the peer broke HTTP/2");
 	if (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA)
 		return 0;
 	struct h2_stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
@@ -347,7 +313,6 @@ nghttp2_session_callbacks *h2_callbacks(void)
 	if (c != NULL)
 		return c;
 	must(nghttp2_session_callbacks_new(&c) == 0);
-	nghttp2_session_callbacks_set_on_begin_frame_callback(c, begin_frame);
 	nghttp2_session_callbacks_set_on_begin_headers_callback(c, begin_headers);
 	nghttp2_session_callbacks_set_on_header_callback2(c, on_field);
 	nghttp2_session_callbacks_set_on_invalid_header_callback2(c, on_bad_field);

@@ -21,6 +21,8 @@
 #include "base/list.h"
 #include "http2/h2.h"
 
+#define H2_FRAME_HEAD 9
+
 /* Tokens for what is cheap for a peer and work for us. Filled up with time and with useful work. */
 struct h2_bucket {
 	uint32_t left, max;
@@ -89,6 +91,30 @@ struct h2_stream {
 	struct arena arena;
 };
 
+/*
+ * What became of the streams that a peer opened on us, the latest of them: nghttp2 forgets a stream
+ * when it closes it, and then cannot tell a frame that was on its way when we reset the stream from
+ * one that may not be there at all (RFC 9113 5.1).
+ */
+enum past {
+	PAST_UNKNOWN, /* too long ago */
+	PAST_SKIPPED, /* never opened, and may not be any more */
+	PAST_OPEN,
+	PAST_CLOSED, /* by the peer, which so has no more to say on it */
+	PAST_RESET,  /* by us; frames may be on their way */
+};
+
+struct h2_history {
+	struct {
+		int32_t id;
+		enum past past;
+	} slot[64];
+	int32_t last; /* highest stream opened */
+};
+
+void h2_history_set(struct h2_history *h, int32_t id, enum past past);
+enum past h2_history_get(const struct h2_history *h, int32_t id);
+
 enum drain_state {
 	DRAIN_NO,
 	DRAIN_NOTICE, /* GOAWAY for no stream in particular is sent; a PING tells when it arrived */
@@ -113,7 +139,14 @@ struct h2_session {
 	struct buf *out; /* during h2_take */
 	size_t most;     /* likewise */
 	struct h2_bucket frames, resets;
+	struct h2_history history; /* server */
+	int32_t reset_by_peer;     /* the last stream of which that is true */
 	struct err err;
+	uint32_t code; /* that goes with err, when it was us who found it */
+	/* where in the peer's bytes we are */
+	size_t preface_left, payload_left;
+	uint8_t head[H2_FRAME_HEAD + 5]; /* of the next frame, as far as it is there */
+	size_t head_n;
 	char hint[200]; /* nghttp2's last words */
 };
 
@@ -131,6 +164,15 @@ static inline nghttp2_nv h2_nv(const struct h2_field *f)
 			    .valuelen = f->value.n,
 			    .flags = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
+
+/* h2_guard.c */
+/* Takes from the front of *in what nghttp2 may take in at once: no more than one frame, perhaps
+ * nothing. -1 when a frame starts that ends the connection. */
+int h2_next_part(struct h2_session *s, struct str *in, struct str *part);
+/* The peer broke the protocol, or asks for too much of something; what: in words. Remembers that,
+ * and returns what makes nghttp2 stop. */
+int h2_violation(struct h2_session *s, uint32_t code, const char *what);
+int h2_calm(struct h2_session *s, const char *what);
 
 /* h2_events.c */
 nghttp2_session_callbacks *h2_callbacks(void);

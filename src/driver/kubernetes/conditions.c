@@ -170,17 +170,14 @@ static void tell_trouble(struct conditions *all, const struct kubernetes_options
 static void tell_end(struct conditions *all, const struct k8s_view *v, struct arena *a)
 {
 	struct condition *ready = find(all, "Ready");
-	const char *words;
+	char *words;
 
-	if (ready == NULL || !condition_is(ready, "False") || !reason_is_end(ready->reason))
+	if (ready == NULL ||
+	    (!streq(ready->reason, "PodFailed") && !streq(ready->reason, "PodSucceeded")))
 		return;
-	words = k8s_pod_end(v->pod, a);
-	if (words == NULL)
-		words = v->end;
+	words = pod_epitaph(v->pod, a);
 	if (words != NULL)
 		ready->message = words;
-	else if (v->end_pending)
-		set(all, "Ready", "False", "DependenciesNotReady", "the pod has ended");
 }
 
 static char *copy(struct arena *a, const char *s)
