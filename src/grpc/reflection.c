@@ -162,7 +162,8 @@ static void on_writable(struct grpc_call *call)
 
 	if (asker->pending == NULL || !grpc_send_packed(call, asker->pending))
 		return;
-	h2_chunk_unref(steal(&asker->pending));
+	h2_chunk_unref(asker->pending);
+	asker->pending = NULL;
 	grpc_resume(call);
 }
 
@@ -175,7 +176,8 @@ static void on_cancelled(struct grpc_call *call)
 {
 	struct asker *asker = grpc_user(call);
 
-	h2_chunk_unref(steal(&asker->pending));
+	h2_chunk_unref(asker->pending);
+	asker->pending = NULL;
 	grpc_fail(call, GRPC_CANCELLED, "cancelled");
 }
 
