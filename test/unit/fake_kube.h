@@ -22,17 +22,18 @@ struct kube_client {
 };
 
 struct kube_request {
-	struct list link; /* requests, or taken when not linked */
+	struct list link; /* requests, or taken */
 	enum kube_method method;
 	char *path;
 	cJSON *body;
 	struct kube_call call; /* one of these three */
 	struct kube_transfer transfer;
 	struct kube_stream stream;
-	bool cancelled;
+	bool taken, cancelled;
 };
 
 static struct list requests = {&requests, &requests};
+static struct list taken = {&taken, &taken}; /* in the test's hand */
 static struct kube_client fake_client;
 
 /* ---- what the code under test calls ---- */
@@ -106,8 +107,8 @@ static void request_free(struct kube_request *r)
 
 void kube_cancel(struct kube_request *r)
 {
-	if (r && list_empty(&r->link))
-		r->cancelled = true; /* in the test's hand, which releases it */
+	if (r && r->taken)
+		r->cancelled = true; /* the test may still answer it */
 	else if (r)
 		request_free(r);
 }
@@ -145,6 +146,8 @@ UNUSED static struct kube_request *expect(enum kube_method method, const char *p
 			if (!is_asked(r, method, part))
 				continue;
 			list_del(&r->link);
+			list_add(&taken, &r->link);
+			r->taken = true;
 			return r;
 		}
 		turn_for(5);
@@ -185,6 +188,14 @@ static void end_with(struct kube_request *r, int status, cJSON *body, const stru
 	}
 	cJSON_Delete(a.body);
 	request_free(r);
+}
+
+UNUSED static void drop_requests(void)
+{
+	list_each(r, &requests, struct kube_request, link)
+		request_free(r);
+	list_each(r, &taken, struct kube_request, link)
+		request_free(r);
 }
 
 /* Answers with a status and JSON, an error being a Status object. */

@@ -59,8 +59,8 @@ static void close_all(void)
 	struct loop *l = k->loop;
 
 	kubernetes_backend.close(backend);
-	list_each(r, &requests, struct kube_request, link)
-		request_free(r);
+	turn_for(0); /* what was put off, the end of the reflectors too */
+	drop_requests();
 	registry_free(registry);
 	loop_free(l);
 	arena_fini(&call.arena);
