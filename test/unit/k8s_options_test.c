@@ -9,7 +9,7 @@ static const char *refused(const char *arguments)
 	e = (struct err){0};
 	if (options_parse(&o, arguments, &e) == 0)
 		FAIL("%s: accepted", arguments);
-	opt_free(kubernetes_option_table, kubernetes_option_count, &o);
+	opt_free(kubernetes_option_table, KUBERNETES_OPTIONS, &o);
 	return e.text;
 }
 
