@@ -337,14 +337,43 @@ static enum registry_put change(struct registry *r, struct sandbox *s,
 	return REGISTRY_CHANGED;
 }
 
+static struct sandbox *of_object(const struct registry *r, const char *namespace,
+				 const char *object)
+{
+	_cleanup_free_ char *key = place(namespace, object);
+	return map_get(&r->by_object, str_of(key));
+}
+
+/* Makes a deletion of it. */
+static void bury(struct registry *r, struct sandbox *s, uint64_t version)
+{
+	clear_texts(r, s);
+	r->encoded -= encoded_length(s);
+	r->n_sandboxes--;
+	h2_chunk_unref(s->rec.chunk);
+	s->rec.chunk = encode_deletion(s->is.id);
+	s->is.version = MAX(s->is.version, version);
+	s->rec.kind = DELETION;
+	s->rec.owed = (uint32_t)r->n_watches;
+	log_move(r, &s->rec);
+	list_add(&r->deletions, &s->rec.queue);
+	r->n_deletions++;
+	bound_deletions(r);
+}
+
 enum registry_put registry_put(struct registry *r,
 			       const Openshell__Compute__V1__DriverSandbox *from,
 			       const char *object, uint64_t version)
 {
 	must(from->id[0] != '\0');
-	struct sandbox *s = map_get(&r->by_id, str_of(from->id));
-
 	trim(r);
+	struct sandbox *before = of_object(r, from->namespace_, object);
+	if (before != NULL && !streq(before->is.id, from->id)) { /* the object has a new id */
+		if (version != 0 && version < before->is.version)
+			return REGISTRY_OLD;
+		bury(r, before, 0);
+	}
+	struct sandbox *s = map_get(&r->by_id, str_of(from->id));
 	if (s == NULL)
 		return add(r, NULL, from, object, version);
 	if (s->rec.kind == DELETION) {
@@ -359,33 +388,15 @@ enum registry_put registry_put(struct registry *r,
 	return change(r, s, from, object, version);
 }
 
-static struct sandbox *of_object(const struct registry *r, const char *namespace,
-				 const char *object)
-{
-	_cleanup_free_ char *key = place(namespace, object);
-	return map_get(&r->by_object, str_of(key));
-}
-
 bool registry_remove(struct registry *r, const char *namespace, const char *object,
 		     uint64_t version)
 {
+	trim(r);
 	struct sandbox *s = of_object(r, namespace, object);
 
-	trim(r);
 	if (s == NULL || (version != 0 && version < s->is.version))
 		return false;
-	clear_texts(r, s);
-	r->encoded -= encoded_length(s);
-	r->n_sandboxes--;
-	h2_chunk_unref(s->rec.chunk);
-	s->rec.chunk = encode_deletion(s->is.id);
-	s->is.version = MAX(s->is.version, version);
-	s->rec.kind = DELETION;
-	s->rec.owed = (uint32_t)r->n_watches;
-	log_move(r, &s->rec);
-	list_add(&r->deletions, &s->rec.queue);
-	r->n_deletions++;
-	bound_deletions(r);
+	bury(r, s, version);
 	return true;
 }
 

@@ -63,7 +63,7 @@ enum registry_put {
 /*
  * The sandbox is like this. Its id is the key and not empty; its spec is not kept. object is the
  * name of the platform's object in the namespace s->namespace_, and s->status->instance_id what runs
- * it. All is copied.
+ * it. All is copied. A sandbox of another id that was this object is thereby removed.
  *
  * version orders what is said about one id: what is older than what is known, or than its deletion,
  * is refused, so that a slow answer to a live read cannot undo what a watch has told since

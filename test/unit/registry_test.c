@@ -252,6 +252,20 @@ TEST(an_id_belongs_to_one_object)
 	registry_free(r);
 }
 
+TEST(an_object_that_is_given_another_id_is_another_sandbox)
+{
+	struct registry *r = registry_new();
+	struct registry_watch *w = registry_watch_open(r, wake, &woken);
+	put_at(r, "a", "1", "object", 1);
+	STREQ(all(w), "+a:1 ");
+	EQ(put_at(r, "b", "1", "object", 2), REGISTRY_ADDED);
+	STREQ(all(w), "-a +b:1 ");
+	OK(registry_remove(r, NS, "object", 3));
+	EQ(registry_count(r), 0);
+	registry_watch_close(w);
+	registry_free(r);
+}
+
 TEST(objects_and_instances_are_found)
 {
 	struct registry *r = registry_new();
@@ -400,6 +414,19 @@ TEST(deletions_that_nobody_waits_for_are_forgotten)
 	registry_free(r);
 }
 
+TEST(a_deletion_that_is_about_to_be_forgotten_comes_back)
+{
+	struct registry *r = registry_new();
+	struct registry_watch *w = registry_watch_open(r, wake, &woken);
+	remove_many(r, 0, REGISTRY_DELETIONS_KEPT + 1);
+	STREQ(take(w, 1), "-s0 "); /* now nobody is owed it any more */
+	EQ(put(r, "s0", "2"), REGISTRY_ADDED);
+	STREQ(take(w, 1), "-s1 ");
+	STREQ(registry_get(r, "s0")->instance, "2");
+	registry_watch_close(w);
+	registry_free(r);
+}
+
 TEST(closing_a_stream_lets_go_of_what_it_was_owed)
 {
 	struct registry *r = registry_new();
@@ -416,6 +443,83 @@ TEST(closing_a_stream_lets_go_of_what_it_was_owed)
 	struct registry_watch *c = registry_watch_open(r, wake, &woken);
 	STREQ(all(c), "");
 	registry_watch_close(c);
+	registry_free(r);
+}
+
+/* What a reader believes after what it was told: the state of each sandbox, 0 for none. */
+enum { IDS = 50, READERS = 5 };
+struct reader {
+	struct registry_watch *w;
+	int state[IDS];
+};
+
+static void believe(struct reader *reader, const struct h2_chunk *c)
+{
+	PB(WatchSandboxesEvent) *ev =
+		openshell__compute__v1__watch_sandboxes_event__unpack(NULL, c->n - 5, c->bytes + 5);
+
+	if (ev->payload_case == OPENSHELL__COMPUTE__V1__WATCH_SANDBOXES_EVENT__PAYLOAD_SANDBOX)
+		reader->state[atoi(ev->sandbox->sandbox->id)] =
+			atoi(ev->sandbox->sandbox->status->instance_id);
+	if (ev->payload_case == OPENSHELL__COMPUTE__V1__WATCH_SANDBOXES_EVENT__PAYLOAD_DELETED)
+		reader->state[atoi(ev->deleted->sandbox_id)] = 0;
+	openshell__compute__v1__watch_sandboxes_event__free_unpacked(ev, NULL);
+}
+
+static void read_some(struct reader *reader, int n)
+{
+	struct h2_chunk *c;
+
+	while (n-- > 0 && registry_watch_next(reader->w, &c) == REGISTRY_MESSAGE)
+		believe(reader, c);
+}
+
+/* One change at random, made in truth as well. */
+static void change_something(struct registry *r, int truth[IDS], int step)
+{
+	char id[16], state[16];
+	int i = rand() % IDS;
+
+	snprintf(id, sizeof id, "%d", i);
+	snprintf(state, sizeof state, "%d", step);
+	switch (rand() % 4) {
+	case 0:
+		EQ(registry_remove(r, NS, id, 0), truth[i] != 0);
+		truth[i] = 0;
+		break;
+	case 1:
+		event(r, id, state);
+		break;
+	default:
+		EQ(put(r, id, state), truth[i] ? REGISTRY_CHANGED : REGISTRY_ADDED);
+		truth[i] = step;
+	}
+}
+
+TEST(every_reader_comes_to_believe_what_is_true)
+{
+	struct registry *r = registry_new();
+	static struct reader readers[READERS];
+	int truth[IDS] = {0};
+
+	srand(1);
+	for (int i = 0; i < READERS; i++)
+		readers[i].w = registry_watch_open(r, wake, &woken);
+	for (int step = 1; step < 50000; step++) {
+		struct reader *reader = &readers[rand() % READERS];
+		change_something(r, truth, step);
+		read_some(reader, rand() % 8);
+		if (rand() % 500 != 0)
+			continue;
+		/* it leaves and comes again, and believes what it did */
+		registry_watch_close(reader->w);
+		reader->w = registry_watch_open(r, wake, &woken);
+	}
+	for (int i = 0; i < READERS; i++) {
+		read_some(&readers[i], 1 << 30);
+		MEMEQ(readers[i].state, truth, sizeof truth);
+		registry_watch_close(readers[i].w);
+	}
 	registry_free(r);
 }
 

@@ -1,0 +1,90 @@
+"""What deploy/ and docs/driver.md say against what the driver takes: a flag that is renamed, or a
+value that must be the same in two places, is found here and not by an operator."""
+
+import glob
+import os
+import re
+import subprocess
+import unittest
+
+import yaml
+
+from support import BINARY, ROOT
+
+FLAG = re.compile(r"--[a-z][a-z0-9-]+")
+# Flags of other programs that these files also speak of.
+FOREIGN = {"--drivers", "--compute-driver-socket", "--tls-cert", "--tls-key", "--from-file"}
+
+
+def text_of(*path):
+    with open(os.path.join(ROOT, *path), encoding="utf-8") as f:
+        return f.read()
+
+
+def documents(*path):
+    return [d for d in yaml.safe_load_all(text_of(*path)) if d]
+
+
+def one(docs, kind):
+    return next(d for d in docs if d["kind"] == kind)
+
+
+class Deploy(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.help = subprocess.run([BINARY, "driver", "--help"], check=True, capture_output=True, text=True).stdout
+        cls.flags = set(FLAG.findall(cls.help))
+
+    def test_every_manifest_is_a_list_of_named_objects(self):
+        files = glob.glob(os.path.join(ROOT, "deploy", "**", "*.yaml"), recursive=True)
+        self.assertGreater(len(files), 5)
+        for path in files:
+            for d in documents(path):
+                self.assertTrue(d["apiVersion"] and d["kind"] and d["metadata"]["name"], path)
+
+    def test_the_documentation_names_flags_that_exist(self):
+        self.assertEqual(set(FLAG.findall(text_of("docs", "driver.md"))) - self.flags - FOREIGN, set())
+        for path in glob.glob(os.path.join(ROOT, "deploy", "**", "*.yaml"), recursive=True):
+            prose = "\n".join(line for line in text_of(path).splitlines() if line.lstrip().startswith("#"))
+            self.assertEqual(set(FLAG.findall(prose)) - self.flags - FOREIGN, set(), path)
+
+    def test_the_unit_names_variables_that_exist(self):
+        unit = text_of("deploy", "systemd", "openshell-driver.service")
+        for name in re.findall(r"\bOPENSHELL_[A-Z_]+", unit):
+            self.assertIn("environment: " + name + "\n", self.help)
+
+    def test_gateway_and_driver_of_the_deployment_agree(self):
+        docs = documents("deploy", "kubernetes", "gateway-with-driver.yaml")
+        pod = one(docs, "Deployment")["spec"]["template"]["spec"]
+        driver, gateway = pod["initContainers"][0], pod["containers"][0]
+        args = dict(a[2:].split("=", 1) for a in driver["args"])
+        for name in args:
+            self.assertIn("--" + name, self.flags)
+        self.assertIn("--compute-driver-socket=" + args["socket"], gateway["args"])
+        table = re.findall(r'^(\w+) = "(.*)"$', one(docs, "ConfigMap")["data"]["gateway.toml"].split(
+            "[openshell.drivers.kubernetes]")[1], re.M)
+        self.assertEqual(dict(table), {"namespace": args["namespace"], "gateway_id": args["gateway-id"],
+                                       "service_account_name": args["sandbox-service-account"],
+                                       "workspace_mode": "shared"})
+        self.assertEqual(sum(m["name"] == "driver-socket" for c in (driver, gateway) for m in c["volumeMounts"]), 2)
+
+    def test_the_driver_takes_the_deployments_arguments(self):
+        docs = documents("deploy", "kubernetes", "gateway-with-driver.yaml")
+        driver = one(docs, "Deployment")["spec"]["template"]["spec"]["initContainers"][0]
+        # all is read, and then it fails at what no test machine has
+        done = subprocess.run([BINARY, "driver", *driver["args"], "--socket", "/proc/none/driver.sock"],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("/proc/none", done.stderr)
+
+    def test_nobody_may_patch_pods(self):
+        for path in glob.glob(os.path.join(ROOT, "deploy", "kubernetes", "rbac-*.yaml")):
+            for d in documents(path):
+                for rule in d.get("rules", []):
+                    self.assertNotIn("*", rule["resources"] + rule["verbs"] + rule["apiGroups"], path)
+                    if "pods" in rule["resources"]:
+                        self.assertLessEqual(set(rule["verbs"]), {"get", "list", "watch"}, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
