@@ -633,9 +633,31 @@ TEST(failed_pod_says_what_it_said_last)
 	STREQ(condition(view_at(o, pod, POD_PRESENT, NULL, NOW), "Ready")->message,
 	      "Pod failed: container agent exited with 1: try 5 wrong service account");
 	STREQ(condition(view_at(o, NULL, POD_PRESENT, NULL, NOW), "Ready")->message, "Pod failed");
+	EQ(k8s_object_ended(o), true);
+	EQ(k8s_object_ended(object(RUNNING, COND("Ready", "False", "PodFailed", "", "1"))), false);
+	EQ(k8s_object_ended(object(SUSPENDED, COND("Ready", "False", "PodFailed", "", "2"))),
+	   false);
 	pod = JSON({
 		"status" : {"phase" : "Failed", "reason" : "Evicted", "message" : "low on memory"}
 	});
 	STREQ(condition(view_at(o, pod, POD_PRESENT, NULL, NOW), "Ready")->message,
 	      "Pod failed: Evicted: low on memory");
+}
+
+/* The end is final for a gateway, so it waits until its reason is known. */
+TEST(end_waits_for_its_reason)
+{
+	const cJSON *o = object(RUNNING, COND("Ready", "False", "PodFailed", "Pod failed", "2"));
+	struct k8s_view v = {.object = o, .end_pending = true, .now_ms = NOW};
+	const Openshell__Compute__V1__DriverSandbox *s = k8s_sandbox_of(opts(), &v, &test_arena);
+
+	STREQ(says(s, "Ready"), "False/DependenciesNotReady");
+	v.end = "Pod failed: container agent exited with 3";
+	s = k8s_sandbox_of(opts(), &v, &test_arena);
+	STREQ(says(s, "Ready"), "False/PodFailed");
+	STREQ(condition(s, "Ready")->message, "Pod failed: container agent exited with 3");
+	v.end = NULL;
+	v.end_pending = false;
+	s = k8s_sandbox_of(opts(), &v, &test_arena);
+	STREQ(condition(s, "Ready")->message, "Pod failed");
 }

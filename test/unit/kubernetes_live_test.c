@@ -349,3 +349,51 @@ TEST(defect_16_object_of_another_gateway_is_left_alone)
 	OK(!asked(KUBE_PATCH, SANDBOXES, 20));
 	close_all();
 }
+
+/* Whether the sandbox's snapshot contains the text. */
+static bool told(const char *text)
+{
+	const struct registry_sandbox *s = registry_get(registry, ID);
+	struct str bytes = s ? registry_encoded(s) : STR_NONE;
+
+	return bytes.n > 0 && memmem(bytes.p, bytes.n, text, strlen(text)) != NULL;
+}
+
+#define ENDED                                                                                      \
+	",\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"False\",\"reason\":"        \
+	"\"PodFailed\",\"message\":\"Pod failed\",\"observedGeneration\":1}]}"
+
+/* A gateway takes the end for final and shows what comes with it, so the pod is asked first. */
+TEST(pod_that_ended_is_told_with_its_last_words)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+	const char *object = object_text("7", "u1", ID, ENDED);
+
+	watched(watch, "ADDED", object);
+	OK(!told("PodFailed"));
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200, object);
+	answer(expect(KUBE_GET, "/pods/team--box"), 200,
+	       "{\"status\":{\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"agent\","
+	       "\"state\":{\"terminated\":{\"exitCode\":1,\"message\":\"wrong account\"}}}]}}");
+	OK(told("PodFailed"));
+	OK(told("Pod failed: container agent exited with 1: wrong account"));
+	/* and stays so when the object changes without its pod being seen again */
+	watched(watch, "MODIFIED", object_text("8", "u1", ID, ENDED));
+	OK(told("wrong account"));
+	OK(!asked(KUBE_GET, "/pods/team--box", 20));
+	close_all();
+}
+
+/* A pod that is gone, or that may not be read, tells nothing: the end is told all the same. */
+TEST(pod_that_ended_and_cannot_be_read)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+	const char *object = object_text("7", "u1", ID, ENDED);
+
+	watched(watch, "ADDED", object);
+	answer(expect(KUBE_GET, SANDBOXES "/team--box"), 200, object);
+	lose(expect(KUBE_GET, "/pods/team--box"), KUBE_FORBIDDEN, false);
+	OK(told("PodFailed"));
+	OK(!asked(KUBE_GET, "/pods/team--box", 20));
+	close_all();
+}

@@ -94,6 +94,7 @@ static void box_free(struct box *b)
 	timer_stop(b->k->loop, &b->timer);
 	free_claims(b);
 	free(b->image);
+	free(b->end);
 	free(b);
 }
 
@@ -177,16 +178,41 @@ static uint64_t version_of(const cJSON *object)
 	return str_u64(str_of(k8s_object_version(object)), &version) ? version : 0;
 }
 
+/* Keeps how the pod ended, for the updates that come without it. False: it is not known, and a look
+ * at the pod is under way to learn it. */
+static bool remember_end(struct box *b, const cJSON *object, const cJSON *pod, struct arena *a)
+{
+	const char *words = k8s_pod_end(pod, a);
+
+	if (!k8s_object_ended(object)) {
+		free(b->end);
+		b->end = NULL;
+		b->end_sought = false;
+		return true;
+	}
+	if (words) {
+		free(b->end);
+		b->end = xstrdup(words);
+	}
+	if (b->end || b->end_sought)
+		return true;
+	look_again(b, 0);
+	return false;
+}
+
 static void put(struct box *b, const cJSON *object, const cJSON *pod)
 {
+	_cleanup_arena_ struct arena a = ARENA_INIT(VIEW_ARENA);
+	bool end_known = remember_end(b, object, pod, &a);
 	struct k8s_view view = {
 		.object = object,
 		.pod = pod,
 		.presence = b->presence,
 		.trouble = b->trouble,
+		.end = b->end,
+		.end_pending = !end_known,
 		.now_ms = wall_ms(),
 	};
-	_cleanup_arena_ struct arena a = ARENA_INIT(VIEW_ARENA);
 	const Openshell__Compute__V1__DriverSandbox *s = k8s_sandbox_of(b->k->options, &view, &a);
 	int64_t change = k8s_next_change_ms(b->k->options, &view);
 

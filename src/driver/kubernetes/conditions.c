@@ -170,14 +170,17 @@ static void tell_trouble(struct conditions *all, const struct kubernetes_options
 static void tell_end(struct conditions *all, const struct k8s_view *v, struct arena *a)
 {
 	struct condition *ready = find(all, "Ready");
-	char *words;
+	const char *words;
 
-	if (ready == NULL ||
-	    (!streq(ready->reason, "PodFailed") && !streq(ready->reason, "PodSucceeded")))
+	if (ready == NULL || !condition_is(ready, "False") || !reason_is_end(ready->reason))
 		return;
-	words = pod_epitaph(v->pod, a);
+	words = k8s_pod_end(v->pod, a);
+	if (words == NULL)
+		words = v->end;
 	if (words != NULL)
 		ready->message = words;
+	else if (v->end_pending)
+		set(all, "Ready", "False", "DependenciesNotReady", "the pod has ended");
 }
 
 static char *copy(struct arena *a, const char *s)

@@ -192,8 +192,10 @@ struct box {
 	enum pod_presence presence;
 	struct k8s_trouble *trouble;          /* what is known to be wrong; NULL: nothing */
 	enum k8s_trouble_kind object_trouble; /* what the object itself says */
-	struct timer timer;                   /* when its status changes by time alone */
-	struct look *look;                    /* a second look, waiting or under way; NULL */
+	char *end;          /* how its pod ended, in words; NULL: it has not, or does not tell */
+	bool end_sought;    /* its pod was asked for that */
+	struct timer timer; /* when its status changes by time alone */
+	struct look *look;  /* a second look, waiting or under way; NULL */
 };
 
 struct box *box_find(const struct kubernetes *k, const char *ns, const char *object);

@@ -25,6 +25,7 @@ static Openshell__Compute__V1__DriverSandbox *sandbox_of(const struct op *op, co
 		.object = object,
 		.presence = presence,
 		.trouble = b ? b->trouble : NULL,
+		.end = b ? b->end : NULL,
 		.now_ms = wall_ms(),
 	};
 

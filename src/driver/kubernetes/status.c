@@ -105,6 +105,21 @@ int64_t k8s_next_change_ms(const struct kubernetes_options *o, const struct k8s_
 	return t.since_ms + grace;
 }
 
+bool reason_is_end(const char *reason)
+{
+	return streq(reason, "PodFailed") || streq(reason, "PodSucceeded");
+}
+
+bool k8s_object_ended(const cJSON *object)
+{
+	struct condition c;
+
+	if (!k8s_wants_run(object))
+		return false;
+	return (condition_find(object, "Ready", &c) && c.fresh && reason_is_end(c.reason)) ||
+	       (condition_find(object, "Finished", &c) && c.fresh && condition_is(&c, "True"));
+}
+
 /* The container that ended badly, or the one that ended. */
 static const cJSON *ended_container(const cJSON *status)
 {
@@ -143,7 +158,7 @@ static char *last_words(const char *message, struct arena *a)
 	return text;
 }
 
-char *pod_epitaph(const cJSON *pod, struct arena *a)
+char *k8s_pod_end(const cJSON *pod, struct arena *a)
 {
 	const cJSON *status = json_get(pod, "status");
 	const cJSON *c = ended_container(status);

@@ -102,6 +102,8 @@ struct k8s_view {
 	const cJSON *pod;    /* or NULL */
 	enum pod_presence presence;
 	const struct k8s_trouble *trouble; /* what events told; or NULL */
+	const char *end;                   /* what k8s_pod_end said of the pod earlier; or NULL */
+	bool end_pending; /* the pod is being read to learn how it ended: the end is told with that */
 	int64_t now_ms;
 };
 
@@ -116,6 +118,13 @@ Openshell__Compute__V1__DriverSandbox *k8s_sandbox_of(const struct kubernetes_op
 /* When the answer of k8s_sandbox_of will differ although nothing happens: the moment at which a
  * trouble becomes terminal; INT64_MAX for never. In wall-clock ms. */
 int64_t k8s_next_change_ms(const struct kubernetes_options *o, const struct k8s_view *v);
+
+/* Whether the object says that its pod has ended, but not why: the pod tells (k8s_pod_end). A gateway
+ * takes the end for final, so its reason should come with it. */
+bool k8s_object_ended(const cJSON *object);
+/* What ended a pod, in words: "Pod failed: container agent exited with 1: <what it said last>". NULL
+ * when the pod does not tell, or is NULL. The arena's. */
+char *k8s_pod_end(const cJSON *pod, struct arena *a);
 
 /* Whether the object is meant to run: operatingMode and replicas, whichever it has. */
 bool k8s_wants_run(const cJSON *object);

@@ -34,8 +34,7 @@ Openshell__Compute__V1__DriverCondition **conditions_tell(const struct kubernete
  * TROUBLE_NONE where none of it can be true (Ready, stopped, deleting). */
 void trouble_of_view(const struct k8s_view *v, struct k8s_trouble *out);
 
-/* What ended a pod, in words: "Pod failed: container agent exited with 1: <what it said last>". NULL
- * when the pod does not tell. The arena's. */
-char *pod_epitaph(const cJSON *pod, struct arena *a);
+/* Whether a Ready with this reason says that the pod has ended. */
+bool reason_is_end(const char *reason);
 
 #endif
