@@ -223,8 +223,8 @@ $(B)/%.h.alone: %.h $(B)/flags $(B)/sysroot.stamp | $(GEN:%=build/gen/%)
 check-cppcheck: | build/setup-check
 	@mkdir -p build/cppcheck
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
-		--inline-suppr --cppcheck-build-dir=build/cppcheck -Isrc \
-		--library=scripts/cppcheck.cfg src test
+		--inline-suppr --suppressions-list=scripts/cppcheck.suppress \
+		--library=scripts/cppcheck.cfg --cppcheck-build-dir=build/cppcheck -Isrc src test
 	@echo "cppcheck: nothing to complain about"
 
 check-elf: $(BIN) | build/setup-check
