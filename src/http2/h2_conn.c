@@ -8,7 +8,7 @@ enum {
 	READ_AT_ONCE = 64 * 1024, /* bytes */
 	READS_A_TURN = 4,         /* then the other connections have their turn */
 	WRITE_AT_ONCE = 64 * 1024,
-	KEEP_OUTPUT = 4 * 1024, /* an output buffer larger than this is not kept while idle */
+	KEEP_OUTPUT = 16 * 1024, /* an output buffer larger than this is not kept while idle */
 };
 
 /*

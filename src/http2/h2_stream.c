@@ -87,13 +87,14 @@ static void queue_clear(struct h2_queue *q)
 
 struct h2_stream *h2_stream_new(struct h2_session *s)
 {
-	struct h2_stream *st = xcalloc(1, sizeof *st);
+	struct arena a = ARENA_INIT(s->cfg.arena_max);
+	struct h2_stream *st = arena_zalloc(&a, sizeof *st); /* it lives in its own arena */
 
+	st->arena = a;
 	st->session = s;
 	st->ops = &no_ops;
 	st->queue.ring = st->queue.some;
 	st->queue.cap = ARRAY_LEN(st->queue.some);
-	st->arena = ARENA_INIT(s->cfg.arena_max);
 	list_init(&st->wait);
 	list_add(&s->streams, &st->link);
 	s->n_streams++;
@@ -102,8 +103,9 @@ struct h2_stream *h2_stream_new(struct h2_session *s)
 
 static void stream_free(struct h2_stream *st)
 {
-	arena_fini(&st->arena);
-	free(st);
+	struct arena a = st->arena;
+
+	arena_fini(&a);
 }
 
 void h2_stream_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
