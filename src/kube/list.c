@@ -89,7 +89,7 @@ static void on_ended(void *owner, const struct kube_error *error)
 		kube_error_set(&l->error, KUBE_BAD_ANSWER, "%s",
 			       around ? "a list without a resourceVersion" : e.text);
 		finish(l, NULL, &l->error);
-	} else if (token[0] != '\0') {
+	} else if (token[0] != '\0' && !l->config.first) {
 		ask(l, token);
 	} else {
 		finish(l, version, NULL);
@@ -98,7 +98,8 @@ static void on_ended(void *owner, const struct kube_error *error)
 
 static void ask(struct kube_list *l, const char *token)
 {
-	_cleanup_free_ char *path = kube_path_query_int(xstrdup(l->path), "limit", KUBE_PAGE);
+	int limit = l->config.first ? l->config.first : KUBE_PAGE;
+	_cleanup_free_ char *path = kube_path_query_int(xstrdup(l->path), "limit", limit);
 
 	path = kube_path_query(path, "continue", token);
 	kube_items_fini(&l->items);

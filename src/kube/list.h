@@ -18,6 +18,7 @@ struct kube_list; /* under way */
 
 struct kube_list_config {
 	const char *path; /* the collection, with selectors, from kube_path; copied */
+	int first;        /* only so many objects of it, at most a page; 0: all */
 	/* One object; borrowed. */
 	void (*item)(void *owner, const cJSON *object);
 	/* The end. resource_version is that of the whole list, what to watch from; NULL on error. */

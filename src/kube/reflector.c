@@ -140,6 +140,11 @@ static void see(struct kube_reflector *r, const cJSON *object)
 
 	if (!identify(object, &k, &version))
 		return;
+	if (r->config.tail) {
+		if (r->synced)
+			r->config.upsert(r->config.owner, &k, object);
+		return;
+	}
 	struct entry *x = map_get(&r->objects, map_key(&k, text));
 	if (x != NULL && !str_eq(entry_key(x).uid, k.uid)) { /* made again under the same name */
 		forget(r, &k, NULL);
@@ -268,6 +273,7 @@ static void start_list(struct kube_reflector *r)
 	r->state = LISTING;
 	struct kube_list_config c = {
 		.path = path,
+		.first = r->config.tail && !r->synced, /* where to begin, and nothing else */
 		.item = on_item,
 		.done = on_listed,
 		.owner = r,

@@ -30,6 +30,10 @@ struct kube_reflector_config {
 	const char *path;           /* the collection, from kube_path, without query; copied */
 	const char *label_selector; /* or NULL; copied */
 	const char *field_selector; /* or NULL; copied */
+	/* A collection of happenings instead of things, such as Events: only what comes from now on is
+	 * told. No object is remembered and gone is never called; after a gap in the watch (410) what
+	 * is there is told again, the old with the new. */
+	bool tail;
 
 	/* The object is new or changed. Borrowed; take what you need. Objects of the first list come
 	 * before synced. Kind and apiVersion are absent in listed objects. */

@@ -26,6 +26,7 @@ static struct kube_request *watch_now;
 static int lists, watches;
 static char log_text[8192]; /* what the owner was told */
 static struct kube_reflector *r;
+static bool tail;
 static void (*on_upsert)(void), (*on_failed)(void), (*on_gone)(void);
 
 struct loop *kube_client_loop(const struct kube_client *c UNUSED)
@@ -119,6 +120,7 @@ static void start(void)
 		.failed = failed,
 	};
 
+	c.tail = tail;
 	loop_new(&loop, &e);
 	r = kube_reflector_new(NULL, &c);
 	EQ(lists, 1);
@@ -613,4 +615,30 @@ TEST(relist_asks_at_once)
 	item("b", "ub", 6);
 	list_ends("50");
 	TOLD("failed:Transport synced ");
+}
+
+TEST(a_tail_tells_only_what_happens_from_now_on)
+{
+	tail = true;
+	start();
+	EQ(list_now->c.first, 1);
+	item("a", "ua", 5);
+	list_ends("10");
+	TOLD("synced ");
+	version_is("10");
+	watch_opens();
+	event("ADDED", "b", "ub", 11);
+	event("MODIFIED", "b", "ub", 12);
+	event("DELETED", "b", "ub", 13);
+	TOLD("+n/b:ub@11 +n/b:ub@12 ");
+	EQ(kube_reflector_count(r), 0);
+	raw("{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410,\"reason\":"
+	    "\"Expired\"}}");
+	wait_is(0);
+	EQ(list_now->c.first, 0);
+	item("a", "ua", 5);
+	item("c", "uc", 14); /* happened in the gap */
+	list_ends("20");
+	TOLD("+n/a:ua@5 +n/c:uc@14 synced ");
+	version_is("20");
 }

@@ -86,26 +86,28 @@ static void pod_gone(void *owner, const struct kube_key *key, const cJSON *objec
 
 /* ---- Events ---- */
 
-static void event_changed(void *owner, const struct kube_key *key, const cJSON *object)
+/* What happened before we began is history: the objects' conditions tell how it ended. After a gap
+ * in the watch the server tells all again, and what is older than the newest is what we know. */
+static void event_happened(void *owner, const struct kube_key *key, const cJSON *object)
 {
 	struct stream *s = owner;
 	struct watch *w = s->w;
 	int64_t at = k8s_event_time_ms(object);
-	bool replay =
-		!kube_reflector_live(s->reflector) && at < w->newest_event_ms - EVENT_SLACK_MS;
 
 	(void)key;
+	if (!kube_reflector_live(s->reflector) && at < w->newest_event_ms - EVENT_SLACK_MS)
+		return;
 	w->newest_event_ms = MAX(w->newest_event_ms, at);
-	/* What happened before we began is history: the objects' conditions tell how it ended. */
-	if (kube_reflector_synced(s->reflector) && !replay)
-		trouble_event(w->k, object);
+	trouble_event(w->k, object);
 }
 
-static void event_expired(void *owner, const struct kube_key *key, const cJSON *object)
+static void events_synced(void *owner)
 {
-	(void)owner;
-	(void)key;
-	(void)object;
+	struct stream *s = owner;
+
+	if (!s->w->newest_event_ms)
+		s->w->newest_event_ms = wall_ms();
+	say_works(s);
 }
 
 static void start_others(struct watch *w)
@@ -127,9 +129,9 @@ static void start_others(struct watch *w)
 						.owner = &w->pods});
 	w->events.reflector = kube_reflector_new(
 		w->k->client, &(struct kube_reflector_config){.path = events,
-							      .upsert = event_changed,
-							      .gone = event_expired,
-							      .synced = other_synced,
+							      .tail = true,
+							      .upsert = event_happened,
+							      .synced = events_synced,
 							      .failed = other_failed,
 							      .owner = &w->events});
 }
