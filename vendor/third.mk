@@ -52,11 +52,12 @@ yaml.flag := -I$(S)/yaml/include -DYAML_VERSION_STRING='"$(yaml_version)"' \
 	-DYAML_VERSION_PATCH=$(call yaml.part,3)
 yaml.head := $(S)/yaml/include/yaml.h
 
-# The generated C of llhttp comes inside python-aiohttp; upstream's own tarball is TypeScript.
-llhttp.dir  := $(S)/llhttp/vendor/llhttp
-llhttp.src  := $(llhttp.dir)/build/c/llhttp.c $(addprefix $(llhttp.dir)/src/native/,api.c http.c)
-llhttp.flag := -I$(llhttp.dir)/build
-llhttp.head := $(llhttp.dir)/build/llhttp.h
+# Upstream's own tarball is TypeScript. The C that is generated of it comes inside python-aiohttp and,
+# laid out in another way, inside nodejs.
+llhttp.dir  := $(wildcard $(addprefix $(S)/llhttp/,vendor/llhttp deps/llhttp))
+llhttp.src  := $(wildcard $(addprefix $(llhttp.dir)/,build/c/*.c src/native/*.c src/*.c))
+llhttp.head := $(wildcard $(addprefix $(llhttp.dir)/,build/llhttp.h include/llhttp.h))
+llhttp.flag := -I$(dir $(llhttp.head))
 
 all: $(LIBS:%=$(P)/lib/lib%.a)
 
