@@ -397,3 +397,83 @@ TEST(pod_that_ended_and_cannot_be_read)
 	OK(!asked(KUBE_GET, "/pods/team--box", 20));
 	close_all();
 }
+
+TEST(copy_of_an_object_takes_its_place_when_it_is_gone)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+	const char *copy =
+		"{\"metadata\":{\"name\":\"copy\",\"namespace\":\"default\",\"uid\":\"u2\","
+		"\"resourceVersion\":\"8\",\"labels\":{\"openshell.ai/managed-by\":"
+		"\"openshell\",\"openshell.ai/gateway-id\":\"openshell\","
+		"\"openshell.ai/sandbox-id\":\"" ID "\"}},\"spec\":{}}";
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	watched(watch, "ADDED", copy);
+	STREQ(registry_get(registry, ID)->object, "team--box");
+	watched(watch, "DELETED", object_text("9", "u1", ID, ""));
+	answer(expect(KUBE_GET, "=" SANDBOXES "/copy"), 200, copy);
+	answer(expect(KUBE_GET, "/pods/copy"), 404, NOT_FOUND("pods"));
+	STREQ(registry_get(registry, ID)->object, "copy");
+	close_all();
+}
+
+/* ---- stop and start, to the end ---- */
+
+static char *stopping_text(const char *version, const char *conditions)
+{
+	char *text = object_text(version, "u1", ID, conditions);
+	char *mode = strstr(text, "Running\"");
+
+	memcpy(mode, "Suspend\"", 8); /* of the same length; the next line mends it */
+	return arena_printf(&test_arena, "%.*sSuspended%s", (int)(mode - text), text, mode + 7);
+}
+
+#define SUSPENDED                                                                                  \
+	",\"status\":{\"conditions\":[{\"type\":\"Suspended\",\"status\":\"True\","                \
+	"\"reason\":\"PodTerminated\",\"observedGeneration\":1}]}"
+
+TEST(stop_waits_for_condition_and_pod)
+{
+	struct kube_request *r;
+
+	watched(settled("--sandbox-uid=1000"), "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	r = expect(KUBE_PATCH, "=" SANDBOXES "/team--box");
+	STREQ(json_str(json_get(r->body, "spec"), "operatingMode"), "Suspended");
+	answer(r, 200, stopping_text("8", ""));
+	answer(expect(KUBE_GET, "/pods/team--box"), 200, "{}");
+	answer(expect(KUBE_GET, "=" SANDBOXES "/team--box"), 200, stopping_text("9", SUSPENDED));
+	OK(!call.answered); /* says so, but its pod is there */
+	answer(expect(KUBE_GET, "/pods/team--box"), 404, NOT_FOUND("pods"));
+	answer(expect(KUBE_GET, "=" SANDBOXES "/team--box"), 200, stopping_text("9", SUSPENDED));
+	OK(call.answered && call.status == GRPC_OK);
+	close_all();
+}
+
+TEST(stop_looks_at_once_when_the_watch_tells)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	answer(expect(KUBE_PATCH, "=" SANDBOXES "/team--box"), 200, stopping_text("8", ""));
+	for (int i = 0; i < 2; i++) {
+		answer(expect(KUBE_GET, "/pods/team--box"), 200, "{}");
+		answer(expect(KUBE_GET, "=" SANDBOXES "/team--box"), 200, stopping_text("8", ""));
+	}
+	OK(!asked(KUBE_GET, "/pods/team--box", 20)); /* the next look is a second away */
+	watched(watch, "MODIFIED", stopping_text("9", SUSPENDED));
+	OK(asked(KUBE_GET, "/pods/team--box", 20));
+	close_all();
+}
+
+TEST(stop_of_what_somebody_starts_again_ends)
+{
+	watched(settled("--sandbox-uid=1000"), "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	answer(expect(KUBE_PATCH, "=" SANDBOXES "/team--box"), 200, stopping_text("8", ""));
+	answer(expect(KUBE_GET, "/pods/team--box"), 200, "{}");
+	answer(expect(KUBE_GET, "=" SANDBOXES "/team--box"), 200, object_text("9", "u1", ID, ""));
+	EQ(call.status, GRPC_ABORTED);
+	close_all();
+}

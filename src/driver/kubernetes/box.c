@@ -89,6 +89,7 @@ static void free_claims(struct box *b)
 
 static void box_free(struct box *b)
 {
+	b->k->refused -= b->refused;
 	look_forget(b);
 	trouble_forget(b);
 	timer_stop(b->k->loop, &b->timer);
@@ -200,7 +201,17 @@ static bool remember_end(struct box *b, const cJSON *object, const cJSON *pod, s
 	return false;
 }
 
-static void put(struct box *b, const cJSON *object, const cJSON *pod)
+/* Somebody copied an object with its labels: who came first keeps the id. */
+static void set_refused(struct box *b, bool refused)
+{
+	if (refused && !b->refused)
+		log_warn("two objects carry one sandbox id; the newer one is ignored",
+			 "namespace=%s object=%s", b->ns, b->object);
+	b->k->refused += (size_t)refused - (size_t)b->refused;
+	b->refused = refused;
+}
+
+static void register_box(struct box *b, const cJSON *object, const cJSON *pod)
 {
 	_cleanup_arena_ struct arena a = ARENA_INIT(VIEW_ARENA);
 	bool end_known = remember_end(b, object, pod, &a);
@@ -215,12 +226,13 @@ static void put(struct box *b, const cJSON *object, const cJSON *pod)
 	};
 	const Openshell__Compute__V1__DriverSandbox *s = k8s_sandbox_of(b->k->options, &view, &a);
 	int64_t change = k8s_next_change_ms(b->k->options, &view);
+	enum registry_put put;
 
 	b->ready = condition_is(s, "Ready", "True");
 	b->stopped = condition_is(s, "Suspended", "True");
-	if (registry_put(b->k->registry, s, b->object, version_of(object)) == REGISTRY_FOREIGN)
-		log_warn("two objects carry one sandbox id; the newer one is ignored",
-			 "id=%s namespace=%s object=%s", s->id, b->ns, b->object);
+	/* one that was refused may be older than the deletion of the other, and is taken all the same */
+	put = registry_put(b->k->registry, s, b->object, b->refused ? 0 : version_of(object));
+	set_refused(b, put == REGISTRY_FOREIGN);
 	if (change == INT64_MAX)
 		timer_stop(b->k->loop, &b->timer);
 	else
@@ -232,6 +244,27 @@ static bool is_ours(const struct kubernetes *k, const cJSON *object)
 	return k8s_is_ours(k->options, object) && *k8s_object_id(object);
 }
 
+static void each_box(struct kubernetes *k, void (*fn)(struct box *b))
+{
+	size_t at = 0;
+	void *value;
+
+	while (map_next(&k->boxes, &at, NULL, &value))
+		fn(value);
+}
+
+static void look_if_refused(struct box *b)
+{
+	if (b->refused)
+		look_again(b, 0);
+}
+
+static void look_if_unwatched(struct box *b)
+{
+	if (!b->watched)
+		look_again(b, 0);
+}
+
 /* An object was taken from us, or made again: the sandbox that it was is gone. */
 static void forget_object(struct kubernetes *k, struct box *b, const char *ns, const char *name,
 			  uint64_t version)
@@ -240,6 +273,8 @@ static void forget_object(struct kubernetes *k, struct box *b, const char *ns, c
 		registry_remove(k->registry, ns, name, version);
 	if (b)
 		box_drop(b);
+	if (k->refused)
+		each_box(k, look_if_refused); /* its id may be free now */
 }
 
 struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *pod,
@@ -271,13 +306,11 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 	else if (b->wants_run && b->presence == POD_ABSENT)
 		b->presence = POD_UNKNOWN; /* it will be there again, and nobody need tell us */
 	news = trouble_in_object(b, object);
-	put(b, object, pod);
+	register_box(b, object, pod);
 	if (b->ready || b->stopped)
 		trouble_forget(b);
 	else if (news)
 		trouble_tell(b);
-	if (!b->wants_run)
-		stops_wake(k, b);
 	if (!b->wants_run && !b->stopped)
 		look_again(b, presence == POD_UNKNOWN ? STOP_LOOK_MS : STOP_RELOOK_MS);
 	return b;
@@ -300,13 +333,5 @@ void box_vanished(struct box *b)
 
 void boxes_listed(struct kubernetes *k)
 {
-	size_t at = 0;
-	void *value;
-
-	while (map_next(&k->boxes, &at, NULL, &value)) {
-		struct box *b = value;
-
-		if (!b->watched)
-			look_again(b, 0);
-	}
+	each_box(k, look_if_unwatched);
 }

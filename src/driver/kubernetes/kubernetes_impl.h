@@ -53,6 +53,7 @@ struct kubernetes {
 
 	struct map places;     /* namespace -> struct place */
 	struct map boxes;      /* namespace/object -> struct box */
+	size_t refused;        /* boxes whose id another object has */
 	struct list claimants; /* boxes that use claims of other names than their own */
 	struct list looks;     /* struct look that wait for others to end */
 	size_t looking;        /* under way */
@@ -188,6 +189,7 @@ struct box {
 	char **claims;                 /* that it uses, but for its own; NULL-terminated, or NULL */
 	struct list claimant;          /* kubernetes.claimants, when it has claims */
 	bool wants_run, ready, stopped; /* as the object said last */
+	bool refused; /* by the registry: its id is that of another object; counted in kubernetes.refused */
 	bool watched; /* the reflector knows the object, and will tell when it is gone */
 	enum pod_presence presence;
 	struct k8s_trouble *trouble;          /* what is known to be wrong; NULL: nothing */
@@ -281,7 +283,8 @@ void target_missing(struct op *op);
  * gRPC status. Fills *at. */
 int check_sandbox(const struct kubernetes *k, const Openshell__Compute__V1__DriverSandbox *sandbox,
 		  struct k8s_names *at, struct err *e);
-/* Something changed about an object or its pod: a stop that waits for it looks at once. */
+/* A watch told of a change of an object or its pod: a stop that waits for it looks at once. Not for
+ * what an answer told, lest two stops of one sandbox keep waking each other. */
 void stops_wake(struct kubernetes *k, const struct box *b);
 
 void create_sandbox(struct backend *b, struct grpc_call *call,

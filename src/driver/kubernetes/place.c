@@ -18,7 +18,8 @@
 
 enum {
 	PLACE_TTL_MS = 30 * 1000,
-	PLACES_MAX = 4096, /* beyond, those that nobody needs are forgotten */
+	PLACE_REFRESH_MS = 10 * 1000, /* when so much is left a look begins that nobody waits for */
+	PLACES_MAX = 4096,            /* beyond, those that nobody needs are forgotten */
 	JOB_TIMEOUT_MS = 25 * 1000,
 	RANGE_WAIT_MS = 15 * 1000, /* for OpenShift to allot a new namespace its UIDs */
 	POLL_MS = 500,
@@ -397,13 +398,30 @@ static bool needs_no_look(const struct kubernetes *k, const char *ns)
 		str_empty(k->options->client_tls_secret_name) || streq(ns, k->options->namespace));
 }
 
+static void start_job(struct kubernetes *k, struct place *p)
+{
+	struct job *job = op_new(k, NULL, &job_kind, sizeof(*job));
+
+	job->place = p;
+	job->range_until = mono_ms() + RANGE_WAIT_MS;
+	p->job = &job->op;
+	if (managed(k) || k8s_identity_needs_namespace(k->options))
+		read_namespace(&job->op);
+	else
+		copy_next_secret(job);
+}
+
 const struct place *place_ready(struct kubernetes *k, const char *ns)
 {
 	struct place *p = map_get(&k->places, str_of(ns));
 	struct err e;
 
-	if (p && p->good_until > mono_ms())
+	if (p && p->good_until > mono_ms()) {
+		if (!p->job && p->good_until < mono_ms() + PLACE_REFRESH_MS &&
+		    !needs_no_look(k, ns))
+			start_job(k, p);
 		return p;
+	}
 	if (!needs_no_look(k, ns))
 		return NULL;
 	p = place_of(k, ns, "");
@@ -413,19 +431,10 @@ const struct place *place_ready(struct kubernetes *k, const char *ns)
 void place_wait(struct kubernetes *k, const char *ns, const char *workspace, struct place_wait *w)
 {
 	struct place *p = place_of(k, ns, workspace);
-	struct job *job;
 
 	list_add(&p->waiting, &w->link);
-	if (p->job)
-		return;
-	job = op_new(k, NULL, &job_kind, sizeof(*job));
-	job->place = p;
-	job->range_until = mono_ms() + RANGE_WAIT_MS;
-	p->job = &job->op;
-	if (managed(k) || k8s_identity_needs_namespace(k->options))
-		read_namespace(&job->op);
-	else
-		copy_next_secret(job);
+	if (!p->job)
+		start_job(k, p);
 }
 
 void place_wait_cancel(struct place_wait *w)

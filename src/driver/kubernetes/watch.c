@@ -143,8 +143,11 @@ static void sandbox_changed(void *owner, const struct kube_key *key, const cJSON
 	struct stream *s = owner;
 	struct box *b = box_update(s->w->k, object, NULL, POD_UNKNOWN);
 
-	if (b && str_is(key->uid, b->uid))
-		b->watched = true;
+	if (!b || !str_is(key->uid, b->uid))
+		return;
+	b->watched = true;
+	if (!b->wants_run)
+		stops_wake(s->w->k, b);
 }
 
 static void sandbox_gone(void *owner, const struct kube_key *key, const cJSON *object)
