@@ -192,17 +192,22 @@ static size_t utf8_sequence(const unsigned char *p, size_t n)
 	return len;
 }
 
-bool str_is_utf8(struct str s)
+struct str str_utf8_prefix(struct str s, size_t max)
 {
 	size_t i = 0;
 
 	while (i < s.n) {
 		size_t len = utf8_sequence((const unsigned char *)s.p + i, s.n - i);
-		if (len == 0)
-			return false;
+		if (len == 0 || i + len > max)
+			break;
 		i += len;
 	}
-	return true;
+	return str_sub(s.p, i);
+}
+
+bool str_is_utf8(struct str s)
+{
+	return str_utf8_prefix(s, s.n).n == s.n;
 }
 
 bool str_has_control(struct str s)

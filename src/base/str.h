@@ -57,6 +57,8 @@ bool str_is_dns_label(struct str s);
 bool str_is_dns_subdomain(struct str s);
 /* Whether the bytes are well-formed UTF-8 (no surrogates, no overlong forms). */
 bool str_is_utf8(struct str s);
+/* The longest beginning of s that is well-formed UTF-8 and no longer than max bytes. */
+struct str str_utf8_prefix(struct str s, size_t max);
 /* Whether a control character (below 0x20, or 0x7f) occurs. */
 bool str_has_control(struct str s);
 

@@ -99,6 +99,10 @@ TEST(str_utf8)
 	OK(!str_is_utf8(STR("\xed\xa0\x80")));     /* surrogate */
 	OK(!str_is_utf8(STR("\xf4\x90\x80\x80"))); /* beyond U+10FFFF */
 	OK(!str_is_utf8(STR("\xe2\x82")));         /* cut */
+	EQ(str_utf8_prefix(STR("a\xc3\xa4z"), 9).n, 4);
+	EQ(str_utf8_prefix(STR("a\xc3\xa4z"), 2).n, 1);
+	EQ(str_utf8_prefix(STR("a\xffz"), 9).n, 1);
+	EQ(str_utf8_prefix(STR_NONE, 9).n, 0);
 	OK(!str_is_utf8(STR("\x80")));
 }
 

@@ -183,9 +183,9 @@ static void tell_end(struct conditions *all, const struct k8s_view *v, struct ar
 		set(all, "Ready", "False", "DependenciesNotReady", "the pod has ended");
 }
 
-static char *copy(struct arena *a, const char *s)
+char *text_copy(struct arena *a, const char *s)
 {
-	return arena_dup(a, str_of(s));
+	return arena_dup(a, str_utf8_prefix(str_of(s), STATUS_TEXT_MAX));
 }
 
 Openshell__Compute__V1__DriverCondition **conditions_tell(const struct kubernetes_options *o,
@@ -208,12 +208,12 @@ Openshell__Compute__V1__DriverCondition **conditions_tell(const struct kubernete
 		const struct condition *c = &all.v[i];
 		Openshell__Compute__V1__DriverCondition *d = arena_zalloc(a, sizeof *d);
 		openshell__compute__v1__driver_condition__init(d);
-		d->type = copy(a, c->type);
-		d->status = copy(a, c->status);
-		d->reason = copy(a, c->reason);
-		d->message = copy(a, c->message);
+		d->type = text_copy(a, c->type);
+		d->status = text_copy(a, c->status);
+		d->reason = text_copy(a, c->reason);
+		d->message = text_copy(a, c->message);
 		if (!str_empty(c->time))
-			generation_set_condition_time(d, copy(a, c->time), a);
+			generation_set_condition_time(d, text_copy(a, c->time), a);
 		out[i] = d;
 	}
 	*n = all.n;

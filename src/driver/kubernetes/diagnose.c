@@ -33,8 +33,6 @@ int64_t k8s_trouble_grace_ms(const struct kubernetes_options *o, enum k8s_troubl
 static bool found(struct k8s_trouble *out, enum k8s_trouble_kind kind, int64_t now_ms,
 		  const char *label, const char *words)
 {
-	size_t n;
-
 	*out = (struct k8s_trouble){.kind = kind, .since_ms = now_ms};
 	snprintf(out->text, sizeof out->text, "%s%s%s", label,
 		 !str_empty(label) && !str_empty(words) ? ": " : "", words);
@@ -42,10 +40,7 @@ static bool found(struct k8s_trouble *out, enum k8s_trouble_kind kind, int64_t n
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = ' ';
 	}
-	n = strlen(out->text);
-	while (n > 0 && !str_is_utf8(str_sub(out->text, n)))
-		n--;
-	out->text[n] = '\0';
+	out->text[str_utf8_prefix(str_of(out->text), sizeof out->text).n] = '\0';
 	return true;
 }
 

@@ -118,12 +118,7 @@ struct mapping {
 
 static char *copy(struct arena *a, const char *s)
 {
-	struct str t = str_of(s);
-
-	t.n = MIN(t.n, (size_t)EVENT_TEXT_MAX);
-	while (t.n > 0 && !str_is_utf8(t))
-		t.n--;
-	return arena_dup(a, t);
+	return arena_dup(a, str_utf8_prefix(str_of(s), EVENT_TEXT_MAX));
 }
 
 static void put(const struct mapping *m, const char *key, const char *value)

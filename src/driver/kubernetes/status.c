@@ -146,10 +146,10 @@ static char *last_words(const char *message, struct arena *a)
 	struct str s = str_trim(str_of(message));
 	char *text;
 
-	while (s.n > LAST_WORDS_MAX || (s.n > 0 && !str_is_utf8(s))) {
-		s.p++;
-		s.n--;
-	}
+	if (s.n > LAST_WORDS_MAX)
+		s = str_sub(s.p + s.n - LAST_WORDS_MAX, LAST_WORDS_MAX);
+	while (s.n > 0 && !str_is_utf8(s))
+		s = str_sub(s.p + 1, s.n - 1);
 	text = arena_dup(a, s);
 	for (char *p = text; *p != '\0'; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
@@ -187,13 +187,13 @@ Openshell__Compute__V1__DriverSandbox *k8s_sandbox_of(const struct kubernetes_op
 
 	openshell__compute__v1__driver_sandbox__init(s);
 	openshell__compute__v1__driver_sandbox_status__init(status);
-	s->id = arena_dup(a, str_of(k8s_object_id(v->object)));
-	s->name = arena_dup(a, str_of(k8s_object_sandbox(v->object)));
-	s->workspace = arena_dup(a, str_of(k8s_object_workspace(v->object)));
-	s->namespace_ = arena_dup(a, str_of(k8s_object_namespace(v->object)));
+	s->id = text_copy(a, k8s_object_id(v->object));
+	s->name = text_copy(a, k8s_object_sandbox(v->object));
+	s->workspace = text_copy(a, k8s_object_workspace(v->object));
+	s->namespace_ = text_copy(a, k8s_object_namespace(v->object));
 	s->status = status;
-	status->sandbox_name = arena_dup(a, str_of(k8s_object_name(v->object)));
-	status->instance_id = arena_dup(a, str_of(k8s_pod_name(v->object)));
+	status->sandbox_name = text_copy(a, k8s_object_name(v->object));
+	status->instance_id = text_copy(a, k8s_pod_name(v->object));
 	status->deleting = is_deleting(v->object);
 	status->conditions = conditions_tell(o, v, a, &status->n_conditions);
 	return s;

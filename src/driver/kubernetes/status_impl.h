@@ -10,6 +10,12 @@
 
 #include "driver/kubernetes/status.h"
 
+/* Kubernetes' own limit for the message of a condition (metav1.Condition). */
+enum { STATUS_TEXT_MAX = 32768 };
+
+/* The arena's copy, as protobuf needs it: cut where it is not UTF-8. */
+char *text_copy(struct arena *a, const char *s);
+
 /* One condition as it was read or made; strings are borrowed, never NULL. */
 struct condition {
 	const char *type, *status, *reason, *message, *time;
