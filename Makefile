@@ -150,10 +150,10 @@ test-unit: $(UNIT_BIN)
 
 # The tiers above: each folder brings its own runner, which finds the binary in OPENSHELL_BINARY and
 # ends with "N passed, N failed".
-test-grpc: $(BIN) | build/setup-test
+test-grpc: $(BIN) $(B)/test/kube/kube | build/setup-test
 	@$(RUN_GRPC)
 
-test: $(UNIT_BIN) $(BIN) | build/setup-test
+test: $(UNIT_BIN) $(BIN) $(B)/test/kube/kube | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 
@@ -163,7 +163,7 @@ RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
 # like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
-PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/interop)))))
+PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/interop test/kube)))))
 
 define program
 $(1).gen := $$(patsubst %.proto,%.pb-c.c,$$(wildcard test/$(1)/*.proto))

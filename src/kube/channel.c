@@ -143,7 +143,8 @@ static int make_identity(struct channel *ch, struct tls_client **out, struct err
 
 	if (read_pem(c->ca_pem, c->ca_file, &ca, e) < 0 ||
 	    read_pem(given_cert ? given_cert : c->cert_pem, c->cert_file, &cert, e) < 0 ||
-	    read_pem(given_cert ? kube_auth_key_pem(ch->auth) : c->key_pem, c->key_file, &key, e) < 0)
+	    read_pem(given_cert ? kube_auth_key_pem(ch->auth) : c->key_pem, c->key_file, &key, e) <
+		    0)
 		return -1;
 	struct tls_client_config tc = {
 		.ca_pem = ca,
@@ -152,10 +153,10 @@ static int make_identity(struct channel *ch, struct tls_client **out, struct err
 		.insecure = c->insecure,
 		.alpn = alpn,
 		.ca_name = c->ca_file ? c->ca_file : "certificate-authority-data",
-		.cert_name = given_cert	    ? "the plugin's client certificate"
+		.cert_name = given_cert     ? "the plugin's client certificate"
 			     : c->cert_file ? c->cert_file
 					    : "client-certificate-data",
-		.key_name = given_cert	   ? "the plugin's client key"
+		.key_name = given_cert    ? "the plugin's client key"
 			    : c->key_file ? c->key_file
 					  : "client-key-data",
 	};
@@ -305,8 +306,9 @@ static void connect_soon(struct channel *ch)
 	if (ch->connecting != QUIET)
 		return;
 	if (ch->failures > 0)
-		ms = with_jitter(MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << MIN(ch->failures - 1, 10u),
-				     (int64_t)CHANNEL_BACKOFF_MAX_MS));
+		ms = with_jitter(
+			MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << MIN(ch->failures - 1, 10u),
+			    (int64_t)CHANNEL_BACKOFF_MAX_MS));
 	ch->connecting = PAUSE;
 	timer_set(ch->loop, &ch->timer, ms);
 }
@@ -339,8 +341,7 @@ static bool is_outdated(const struct channel *ch, const struct link *l)
 static struct link *find_link(struct channel *ch, size_t *http1_links)
 {
 	*http1_links = 0;
-	list_each(l, &ch->links, struct link, place)
-	{
+	list_each(l, &ch->links, struct link, place) {
 		if (!l->closing && is_outdated(ch, l))
 			link_drain(l);
 		if (link_has_room(l))

@@ -24,14 +24,14 @@ enum {
 	CHANNEL_CONNECT_MS = 10000, /* name, TCP, proxy and TLS; driver contract 3.2 */
 	CHANNEL_BACKOFF_FIRST_MS = 100,
 	CHANNEL_BACKOFF_MAX_MS = 5000,
-	CHANNEL_HTTP1_MAX = 32,     /* connections of the pool; a watch has one for itself */
-	CHANNEL_IDLE_MS = 60000,    /* a connection without an exchange is closed */
+	CHANNEL_HTTP1_MAX = 32,  /* connections of the pool; a watch has one for itself */
+	CHANNEL_IDLE_MS = 60000, /* a connection without an exchange is closed */
 };
 
 enum exchange_end {
-	EXCHANGE_DONE,    /* the answer is complete */
-	EXCHANGE_UNSENT,  /* the server did not and will not act on it: never sent, or refused */
-	EXCHANGE_LOST,    /* the connection broke: nobody knows whether it did */
+	EXCHANGE_DONE,   /* the answer is complete */
+	EXCHANGE_UNSENT, /* the server did not and will not act on it: never sent, or refused */
+	EXCHANGE_LOST,   /* the connection broke: nobody knows whether it did */
 };
 
 struct exchange_ops {
@@ -46,16 +46,16 @@ struct exchange_ops {
 struct exchange {
 	const struct exchange_ops *ops;
 	const char *method;
-	const char *path;          /* without the server's prefix; with its query */
-	const char *content_type;  /* or NULL */
-	struct str body;           /* p is NULL: none */
+	const char *path;         /* without the server's prefix; with its query */
+	const char *content_type; /* or NULL */
+	struct str body;          /* p is NULL: none */
 
 	unsigned generation; /* of the credentials that it was sent with */
 
 	/* channel.c's and link.c's: */
-	struct channel *channel; /* NULL: not submitted, or over */
-	struct list place;       /* in the list of those that wait, or of those that were lost */
-	struct link *link;       /* what carries it, NULL while it waits */
+	struct channel *channel;  /* NULL: not submitted, or over */
+	struct list place;        /* in the list of those that wait, or of those that were lost */
+	struct link *link;        /* what carries it, NULL while it waits */
 	struct h2_stream *stream; /* on an HTTP/2 connection */
 	bool peer_ended;          /* all of the answer is there */
 	enum exchange_end how;    /* of one that was lost */

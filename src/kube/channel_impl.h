@@ -19,7 +19,7 @@
 struct link {
 	struct channel *channel;
 	struct list place;
-	struct h2_conn *h2;       /* one of these two */
+	struct h2_conn *h2; /* one of these two */
 	struct http1_client *h1;
 	struct exchange *busy;    /* HTTP/1.1: what it carries */
 	struct list lost;         /* HTTP/2: ended by the end of the connection, to be told why */

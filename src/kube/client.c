@@ -12,8 +12,8 @@
 #include "kube/lines.h"
 
 enum {
-	TRIES_MAX = 10,            /* of one request, in all */
-	TRIES_BROKEN_MAX = 4,      /* of a GET that the server answers by 500, 502 or 504 */
+	TRIES_MAX = 10,       /* of one request, in all */
+	TRIES_BROKEN_MAX = 4, /* of a GET that the server answers by 500, 502 or 504 */
 	REPEAT_FIRST_MS = 200,
 	REPEAT_MAX_MS = 5000,
 	RETRY_AFTER_MAX_MS = 30000, /* a server that wishes longer is not waited for */
@@ -49,12 +49,12 @@ struct kube_request {
 	struct timer deadline;
 	struct timer timer; /* RESTING: to begin again; STREAM: silence */
 	unsigned tries;
-	bool renewed;        /* a 401 was answered by new ones */
+	bool renewed; /* a 401 was answered by new ones */
 
 	int status;
 	int64_t retry_after_ms;
-	bool told;    /* some of the body went to the caller */
-	bool failed;  /* error is filled, and why we ended the answer ourselves */
+	bool told;   /* some of the body went to the caller */
+	bool failed; /* error is filled, and why we ended the answer ourselves */
 	struct kube_error error;
 	struct buf answer;
 	struct kube_lines lines;
@@ -72,11 +72,8 @@ struct kube_client {
 };
 
 static const char *const method_names[] = {
-	[KUBE_GET] = "GET",
-	[KUBE_POST] = "POST",
-	[KUBE_PUT] = "PUT",
-	[KUBE_PATCH] = "PATCH",
-	[KUBE_DELETE] = "DELETE",
+	[KUBE_GET] = "GET",     [KUBE_POST] = "POST",     [KUBE_PUT] = "PUT",
+	[KUBE_PATCH] = "PATCH", [KUBE_DELETE] = "DELETE",
 };
 _Static_assert(ARRAY_LEN(method_names) == KUBE_DELETE + 1, "a name for each method");
 
@@ -172,8 +169,7 @@ static void fail_waiting(struct kube_client *c, const struct err *why)
 {
 	for (size_t n = c->n; n > 0; n--) {
 		struct kube_request *first = NULL;
-		list_each(r, &c->requests, struct kube_request, place)
-		{
+		list_each(r, &c->requests, struct kube_request, place) {
 			if (first == NULL && r->state == WAITING)
 				first = r;
 		}
@@ -193,8 +189,7 @@ static void run_begin(struct later *l)
 		fail_waiting(c, &why);
 	if (state != KUBE_AUTH_READY)
 		return;
-	list_each(r, &c->requests, struct kube_request, place)
-	{
+	list_each(r, &c->requests, struct kube_request, place) {
 		if (r->state == WAITING)
 			begin(r);
 	}
@@ -229,7 +224,8 @@ static bool try_again_busy(struct kube_request *r)
 /* Whether the answer is followed by another try, see kube_call. */
 static bool repeat_answer(struct kube_request *r)
 {
-	if (r->status == 401 && !r->renewed && kube_auth_rejected(r->client->auth, r->x.generation)) {
+	if (r->status == 401 && !r->renewed &&
+	    kube_auth_rejected(r->client->auth, r->x.generation)) {
 		r->renewed = true;
 		return rest(r, 0);
 	}
@@ -475,8 +471,8 @@ static struct kube_request *request_new(struct kube_client *c, enum kind kind, c
 
 struct kube_request *kube_call(struct kube_client *c, const struct kube_call *call)
 {
-	struct kube_request *r = request_new(c, CALL, method_names[call->method], call->path,
-					     call->timeout_ms);
+	struct kube_request *r =
+		request_new(c, CALL, method_names[call->method], call->path, call->timeout_ms);
 
 	r->call = *call;
 	if (call->body != NULL) {

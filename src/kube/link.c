@@ -21,7 +21,8 @@ static const struct h2_conn_config h2_config = {
 	       .arena_max = 1 << 20},
 	.open_ms = CHANNEL_CONNECT_MS,
 	.idle_ms = CHANNEL_IDLE_MS,
-	.ping_ms = 30000, /* as client-go: HTTP2_READ_IDLE_TIMEOUT_SECONDS, HTTP2_PING_TIMEOUT_SECONDS */
+	.ping_ms =
+		30000, /* as client-go: HTTP2_READ_IDLE_TIMEOUT_SECONDS, HTTP2_PING_TIMEOUT_SECONDS */
 	.pong_ms = 15000,
 	.stall_ms = 30000,
 	.drain_ms = 0, /* watches may go on until they end */
@@ -82,8 +83,8 @@ static void s_closed(struct h2_stream *s, enum h2_outcome how, uint32_t code)
 		err_set(&why, ECONNREFUSED, "%s refuses the request for now",
 			channel_authority(l->channel));
 	else if (x->how == EXCHANGE_LOST)
-		err_set(&why, ECONNRESET, "%s reset the request: %s",
-			channel_authority(l->channel), h2_code_name(code));
+		err_set(&why, ECONNRESET, "%s reset the request: %s", channel_authority(l->channel),
+			h2_code_name(code));
 	exchange_end(x, x->how, &why);
 }
 
