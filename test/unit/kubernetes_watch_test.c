@@ -317,9 +317,9 @@ TEST(managed_secret_that_is_missing_is_named)
 
 static void write_file(const char *path, const char *text)
 {
-	_cleanup_file_ FILE *f = fopen(path, "we");
+	FILE *f = fopen(path, "we");
 
-	OK(f != NULL && fputs(text, f) >= 0);
+	OK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
 }
 
 /* Waits for what a change of the file brings, at most five seconds. */
