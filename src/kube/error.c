@@ -47,8 +47,9 @@ static enum kube_fault fault_of(const struct kube_error *e)
 		return KUBE_UNAUTHORIZED;
 	case 403: /* "exceeded quota: NAME, requested: …" is what the ResourceQuota plugin says */
 		return strstr(e->message, "exceeded quota") ? KUBE_QUOTA : KUBE_FORBIDDEN;
-	case 404: /* an unknown path is answered without a name, and in part as plain text */
-		return e->name[0] ? KUBE_NOT_FOUND : KUBE_NO_RESOURCE;
+	case 404: /* an unknown path is answered without a name, and mostly as plain text */
+		return e->name[0] || strstr(e->message, "\" not found") ? KUBE_NOT_FOUND
+									: KUBE_NO_RESOURCE;
 	case 409:
 		return streq(e->reason, "AlreadyExists") ? KUBE_ALREADY_EXISTS : KUBE_CONFLICT;
 	case 410:

@@ -21,7 +21,7 @@ enum kube_fault {
 	KUBE_UNAUTHORIZED, /* 401, after the credentials were refreshed once */
 	KUBE_FORBIDDEN,    /* 403: RBAC, admission, SCC */
 	KUBE_QUOTA,        /* 403 whose message says that a quota is exceeded */
-	KUBE_NOT_FOUND,    /* 404 with a Status that names an object (reason NotFound, a name) */
+	KUBE_NOT_FOUND,    /* 404 with a Status that names an object */
 	KUBE_NO_RESOURCE,  /* 404 for the collection itself: no such API version or type */
 	KUBE_ALREADY_EXISTS, /* 409 AlreadyExists */
 	KUBE_CONFLICT,       /* any other 409: resourceVersion or uid differ, terminating… */

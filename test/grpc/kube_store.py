@@ -50,9 +50,10 @@ History = namedtuple("History", "rv plural type obj old")
 class ApiError(Exception):
     """An answer that is a Status object."""
 
-    def __init__(self, code, reason, message, headers=()):
+    def __init__(self, code, reason, message, headers=(), details=None):
         super().__init__(message)
         self.code, self.reason, self.message, self.headers = code, reason, message, list(headers)
+        self.details = details or {}
 
     def status(self):
         return {
@@ -62,13 +63,19 @@ class ApiError(Exception):
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
+            "details": self.details,
             "code": self.code,
         }
 
 
 def not_found(kind, name):
     group = f".{kind.group}" if kind.group else ""
-    return ApiError(404, "NotFound", f'{kind.plural}{group} "{name}" not found')
+    return ApiError(
+        404,
+        "NotFound",
+        f'{kind.plural}{group} "{name}" not found',
+        details={"name": name, "group": kind.group, "kind": kind.plural},
+    )
 
 
 def conflict(kind, name, why):

@@ -72,6 +72,12 @@ TEST(error_tells_the_faults_apart)
 		   .fault,
 	   KUBE_NOT_FOUND);
 	EQ(from(404, "{\"reason\":\"NotFound\",\"details\":{}}").fault, KUBE_NO_RESOURCE);
+	EQ(from(404, "{\"reason\":\"NotFound\",\"message\":\"pods \\\"x\\\" not found\"}").fault,
+	   KUBE_NOT_FOUND);
+	EQ(from(404, "{\"reason\":\"NotFound\",\"details\":{},"
+		     "\"message\":\"the server could not find the requested resource\"}")
+		   .fault,
+	   KUBE_NO_RESOURCE);
 	EQ(from(404, "404 page not found\n").fault, KUBE_NO_RESOURCE);
 	EQ(from(409, "{\"reason\":\"AlreadyExists\"}").fault, KUBE_ALREADY_EXISTS);
 	EQ(from(409, "{\"reason\":\"Conflict\"}").fault, KUBE_CONFLICT);
