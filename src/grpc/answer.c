@@ -77,12 +77,12 @@ void *grpc_user(const struct grpc_call *call)
 
 void *grpc_service(const struct grpc_call *call)
 {
-	return call->entry->service;
+	return call->entry.service;
 }
 
 const struct grpc_method *grpc_call_method(const struct grpc_call *call)
 {
-	return call->entry->method;
+	return call->entry.method;
 }
 
 struct arena *grpc_arena(struct grpc_call *call)

@@ -76,7 +76,7 @@ void grpc_call_end(struct grpc_call *call, enum grpc_status code, const char *te
 
 bool grpc_call_is_stream(const struct grpc_call *call)
 {
-	enum grpc_kind kind = call->entry->method->kind;
+	enum grpc_kind kind = call->entry.method->kind;
 
 	return kind == GRPC_SERVER_STREAM || kind == GRPC_BIDI;
 }
@@ -88,6 +88,8 @@ static bool count_held(struct grpc_call *call)
 {
 	size_t now = grpc_reader_held(&call->reader) + call->waiting.n;
 
+	if (call->request != NULL)
+		now += h2_arena(call->stream)->total;
 	call->server->held += now - call->held;
 	call->held = now;
 	return call->server->held <= call->server->cfg.receive_max;
@@ -97,10 +99,10 @@ static void start_handler(struct grpc_call *call)
 {
 	call->started = true;
 	call->busy++;
-	call->entry->method->handler(call, call->request);
+	call->entry.method->handler(call, call->request);
 	/* the client of a stream may wait for the headers before it does anything else: tonic does
 	 * (driver contract 1.3) */
-	if (!call->gone && !call->headers_sent && call->entry->method->kind != GRPC_UNARY)
+	if (!call->gone && !call->headers_sent && call->entry.method->kind != GRPC_UNARY)
 		grpc_call_headers(call);
 	call->busy--;
 	free_if_done(call);
@@ -108,7 +110,7 @@ static void start_handler(struct grpc_call *call)
 
 static bool takes_many(const struct grpc_call *call)
 {
-	enum grpc_kind kind = call->entry->method->kind;
+	enum grpc_kind kind = call->entry.method->kind;
 
 	return kind == GRPC_CLIENT_STREAM || kind == GRPC_BIDI;
 }
@@ -123,7 +125,7 @@ static void deliver(struct grpc_call *call, struct str bytes)
 		grpc_call_end(call, GRPC_INVALID_ARGUMENT, "more than one request message");
 		return;
 	}
-	void *m = grpc_unpack(call->entry->method->in, bytes, a, &e);
+	void *m = grpc_unpack(call->entry.method->in, bytes, a, &e);
 	if (m == NULL)
 		grpc_call_end(call, GRPC_INVALID_ARGUMENT, e.text);
 	else if (!many)
@@ -402,7 +404,6 @@ static bool set_deadline(struct grpc_call *call)
 static struct grpc_call *call_new(struct grpc_conn *conn, struct h2_stream *st)
 {
 	static const struct grpc_method none;
-	static const struct grpc_entry no_entry = {&none, NULL};
 	struct grpc_server *srv = conn->server;
 	struct grpc_call *call = arena_zalloc(h2_arena(st), sizeof *call);
 	struct str path = h2_header(st, ":path");
@@ -410,9 +411,8 @@ static struct grpc_call *call_new(struct grpc_conn *conn, struct h2_stream *st)
 	call->server = srv;
 	call->conn = conn;
 	call->stream = st;
-	call->entry = map_get(&srv->by_path, path);
-	if (call->entry == NULL)
-		call->entry = &no_entry;
+	const struct grpc_entry *known = map_get(&srv->by_path, path);
+	call->entry = known != NULL ? *known : (struct grpc_entry){&none, NULL};
 	grpc_reader_init(&call->reader, srv->cfg.message_max);
 	call->waiting = BUF_INIT(SIZE_MAX / 2);
 	call->message_arena = ARENA_INIT(ARENA_TIMES * srv->cfg.message_max);
@@ -438,7 +438,7 @@ void grpc_call_start(struct grpc_conn *conn, struct h2_stream *st)
 	}
 	struct grpc_call *call = call_new(conn, st);
 	call->busy++;
-	if (call->entry->method->path == NULL)
+	if (call->entry.method->path == NULL)
 		refuse_path(call, h2_header(st, ":path"));
 	else if (srv->draining)
 		refuse(call, GRPC_UNAVAILABLE, "the server is shutting down");

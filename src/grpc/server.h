@@ -73,7 +73,7 @@ struct grpc_config {
 	size_t max_connections; /* more are closed at once */
 	uint32_t max_streams;   /* calls at once on a connection */
 	size_t message_max;     /* larger: RESOURCE_EXHAUSTED */
-	size_t receive_max;     /* bytes of unfinished requests, of all calls; then as above */
+	size_t receive_max;     /* bytes that the requests of all open calls hold; then as above */
 	uint32_t header_list_max;
 	size_t stream_queue_max; /* bytes that wait for a slow reader, of a call and of */
 	size_t conn_queue_max;   /* a connection */

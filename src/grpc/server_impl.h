@@ -24,7 +24,7 @@ struct grpc_server {
 	struct map by_path;
 	struct list conns, calls;
 	size_t n_conns, n_calls;
-	size_t held; /* bytes of unfinished requests */
+	size_t held; /* bytes that requests hold */
 	/* the listener */
 	struct source listener;
 	struct timer accept_again;
@@ -54,7 +54,7 @@ struct grpc_call {
 	struct grpc_server *server; /* NULL once the server is gone */
 	struct grpc_conn *conn;     /* until answered */
 	struct h2_stream *stream;
-	const struct grpc_entry *entry;
+	struct grpc_entry entry;
 	const struct grpc_call_ops *ops;
 	void *user;
 	struct list link; /* server.calls, until answered */

@@ -81,6 +81,14 @@ static void set_nva(struct h2_stream *st, const struct h2_request *r)
 	}
 }
 
+void h2_forget_request(struct h2_stream *st)
+{
+	/* a token may be among the values, and the memory goes to the next request */
+	for (size_t i = 0; i < st->n_nva; i++)
+		explicit_bzero(st->nva[i].value, st->nva[i].valuelen);
+	st->n_nva = 0;
+}
+
 struct h2_stream *h2_request(struct h2_session *s, const struct h2_request *r,
 			     const struct h2_stream_ops *ops, void *user, struct err *e)
 {

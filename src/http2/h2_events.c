@@ -282,6 +282,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 	if (st == NULL)
 		return 0;
 	st->sent = true;
+	h2_forget_request(st);
 	if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	st->ended = true;

@@ -85,7 +85,7 @@ struct h2_stream {
 	struct h2_fields headers, trailers;
 	const struct h2_field *end_fields; /* our trailers */
 	size_t n_end_fields;
-	nghttp2_nv *nva; /* client: the request, until it leaves WAITING */
+	nghttp2_nv *nva; /* client: the request's header list, until it has left */
 	size_t n_nva;
 	struct h2_queue queue;
 	struct arena arena;
@@ -195,6 +195,8 @@ void h2_unblock(struct h2_session *s);
 /* h2_client.c */
 /* Starts as many waiting requests as the peer allows. */
 void h2_start_waiting(struct h2_session *s);
+/* Wipes the request's header list, which has left or never will. */
+void h2_forget_request(struct h2_stream *st);
 /* Ends all waiting requests: they were not processed. */
 void h2_refuse_waiting(struct h2_session *s);
 

@@ -105,6 +105,7 @@ static void stream_free(struct h2_stream *st)
 {
 	struct arena a = st->arena;
 
+	h2_forget_request(st);
 	arena_fini(&a);
 }
 

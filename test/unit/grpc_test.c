@@ -24,7 +24,9 @@ typedef Google__Protobuf__UInt32Value uint_value;
 static struct loop *loop;
 static struct grpc_server *server;
 static struct grpc_channel *channel;
-static struct grpc_call *parked; /* a call that its handler has not answered */
+static struct grpc_call *parked; /* the last call that its handler has not answered */
+static struct grpc_call *all_parked[10];
+static size_t n_parked;
 static int cancels, writables;
 
 static bytes_value bytes_of(const void *p, size_t n)
@@ -70,6 +72,7 @@ static void park(struct grpc_call *call, void *request UNUSED)
 {
 	grpc_set_ops(call, &park_ops, NULL);
 	parked = call;
+	all_parked[n_parked++] = call;
 }
 
 static void count(struct grpc_call *call, void *request)
@@ -434,5 +437,423 @@ TEST(headers_of_a_stream_go_out_before_its_first_message)
 	finish(&s);
 	EQ(s.status, GRPC_OK);
 	EQ(s.messages, 0);
+	tear_down();
+}
+
+/* ---- errors and metadata ---- */
+
+TEST(an_error_keeps_its_code_and_every_byte_of_its_text)
+{
+	struct seen s = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&s, "/t.T/Fail", BYTES, false, &b, 0);
+	finish(&s);
+	EQ(s.status, GRPC_FAILED_PRECONDITION);
+	STREQ(s.text, "50% of \xc3\xa9\n are bad");
+	EQ(s.messages, 0);
+	tear_down();
+}
+
+TEST(unknown_methods_and_services_are_unimplemented)
+{
+	struct seen a = {0}, b = {0};
+	bytes_value v = bytes_of("x", 1);
+
+	set_up();
+	start(&a, "/t.T/Nope", BYTES, false, &v, 0);
+	start(&b, "/t.X/Nope", BYTES, false, &v, 0);
+	finish(&a);
+	finish(&b);
+	EQ(a.status, GRPC_UNIMPLEMENTED);
+	STREQ(a.text, "unknown method Nope for service t.T");
+	EQ(b.status, GRPC_UNIMPLEMENTED);
+	STREQ(b.text, "unknown service t.X");
+	tear_down();
+}
+
+TEST(metadata_goes_both_ways)
+{
+	struct seen s = {0};
+	bytes_value b = bytes_of("x", 1);
+	const struct h2_field md = {STR("x-name"), STR("some value")};
+	const struct grpc_rpc_config cfg = {
+		.path = "/t.T/Echo", .out = BYTES, .metadata = &md, .n = 1};
+
+	set_up();
+	s.rpc = grpc_rpc_call(channel, &cfg, &b, &seen_ops, &s);
+	finish(&s);
+	EQ(s.status, GRPC_OK);
+	STREQ(s.first_md, "some value");
+	STREQ(s.last_md, "some value");
+	tear_down();
+}
+
+/* ---- deadlines and cancellation ---- */
+
+TEST(a_deadline_ends_the_call_on_both_sides)
+{
+	struct seen s = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&s, "/t.T/Park", BYTES, false, &b, 30);
+	finish(&s);
+	EQ(s.status, GRPC_DEADLINE_EXCEEDED);
+	while (cancels == 0)
+		run_for(5);
+	OK(grpc_cancelled(parked));
+	EQ(grpc_server_calls(server), 1); /* until its handler has answered it */
+	grpc_reply(parked, &b);
+	EQ(grpc_server_calls(server), 0);
+	EQ(cancels, 1);
+	tear_down();
+}
+
+TEST(a_handler_knows_the_time_left)
+{
+	struct seen a = {0}, b = {0};
+	bytes_value v = bytes_of("x", 1);
+
+	set_up();
+	start(&a, "/t.T/Park", BYTES, false, &v, 60 * 1000);
+	while (parked == NULL)
+		run_for(5);
+	OK(grpc_time_left(parked) > 0 && grpc_time_left(parked) <= 60 * 1000);
+	grpc_reply(parked, &v);
+	finish(&a);
+	EQ(a.status, GRPC_OK);
+	parked = NULL;
+	start(&b, "/t.T/Park", BYTES, false, &v, 0);
+	while (parked == NULL)
+		run_for(5);
+	OK(grpc_time_left(parked) == INT64_MAX);
+	grpc_fail(parked, GRPC_ABORTED, "%s", "enough");
+	finish(&b);
+	EQ(b.status, GRPC_ABORTED);
+	tear_down();
+}
+
+TEST(a_cancelled_call_is_told_once_and_may_be_answered_late)
+{
+	struct seen s = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&s, "/t.T/Park", BYTES, false, &b, 0);
+	while (parked == NULL)
+		run_for(5);
+	grpc_rpc_cancel(s.rpc);
+	while (cancels == 0)
+		run_for(5);
+	run_for(20);
+	EQ(cancels, 1);
+	OK(!s.ended);
+	grpc_fail(parked, GRPC_INTERNAL, "too late");
+	run_for(5);
+	EQ(grpc_server_connections(server), 1);
+	tear_down();
+}
+
+TEST(a_call_survives_its_client_and_even_its_server)
+{
+	struct seen s = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&s, "/t.T/Park", BYTES, false, &b, 0);
+	while (parked == NULL)
+		run_for(5);
+	grpc_channel_free(channel);
+	channel = NULL;
+	while (grpc_server_connections(server) > 0)
+		run_for(5);
+	EQ(cancels, 1);
+	OK(grpc_cancelled(parked));
+	OK(arena_dup(grpc_arena(parked), STR("still there")) != NULL);
+	grpc_server_free(server);
+	server = NULL;
+	grpc_reply(parked, &b);
+	tear_down();
+}
+
+TEST(a_lost_server_ends_every_call_and_then_the_channel)
+{
+	struct seen a = {0}, b = {0};
+	bytes_value v = bytes_of("x", 1);
+
+	set_up();
+	start(&a, "/t.T/Park", BYTES, false, &v, 0);
+	start(&b, "/t.T/Chat", BYTES, true, NULL, 0);
+	while (n_parked == 0 || !b.headers)
+		run_for(5);
+	grpc_server_free(server);
+	server = NULL;
+	finish(&a);
+	finish(&b);
+	EQ(a.status, GRPC_UNAVAILABLE);
+	EQ(b.status, GRPC_UNAVAILABLE);
+	while (!lost)
+		run_for(5);
+	struct seen c = {0};
+	start(&c, "/t.T/Echo", BYTES, false, &v, 0);
+	OK(!c.ended); /* not from inside the start */
+	finish(&c);
+	EQ(c.status, GRPC_UNAVAILABLE);
+	grpc_reply(all_parked[0], &v);
+	tear_down();
+}
+
+/* ---- a peer that does not keep up ---- */
+
+TEST(a_slow_reader_costs_bounded_memory_and_holds_up_nobody)
+{
+	struct seen slow = {.pause_each = true}, quick = {0};
+	uint_value n = uint_of(1000); /* 10 MB */
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&slow, "/t.T/Flood", BYTES, true, &n, 0);
+	run_for(50);
+	EQ(slow.messages, 1);
+	/* its window, what we queue for it, and the buffers of the sockets */
+	OK(flooding.sent < 150);
+	start(&quick, "/t.T/Echo", BYTES, false, &b, 0);
+	finish(&quick);
+	EQ(quick.status, GRPC_OK);
+	slow.pause_each = false;
+	grpc_rpc_resume(slow.rpc);
+	finish(&slow);
+	EQ(slow.status, GRPC_OK);
+	EQ(slow.messages, 1000);
+	OK(writables > 10);
+	tear_down();
+}
+
+TEST(messages_are_delivered_before_the_end_of_a_paused_call)
+{
+	struct seen s = {.pause_each = true};
+	uint_value n = uint_of(5);
+
+	set_up();
+	start(&s, "/t.T/Count", UINT, true, &n, 0);
+	run_for(30);
+	EQ(s.messages, 1);
+	OK(!s.ended);
+	for (int i = 2; i <= 5; i++) {
+		grpc_rpc_resume(s.rpc);
+		EQ(s.messages, i);
+	}
+	OK(!s.ended);
+	grpc_rpc_resume(s.rpc);
+	OK(s.ended);
+	EQ(s.status, GRPC_OK);
+	tear_down();
+}
+
+static void pausing_message(struct grpc_call *call, void *request UNUSED)
+{
+	sum++;
+	grpc_pause(call);
+}
+
+static const struct grpc_call_ops pausing_ops = {
+	.message = pausing_message,
+	.half_close = sum_end,
+	.cancelled = on_cancelled,
+};
+
+static void take_slowly(struct grpc_call *call, void *none UNUSED)
+{
+	sum = 0;
+	parked = call;
+	grpc_set_ops(call, &pausing_ops, NULL);
+}
+
+static const struct grpc_method slow_methods[] = {
+	{"/t.Slow/Take", GRPC_CLIENT_STREAM, BYTES, UINT, take_slowly},
+};
+
+TEST(a_paused_call_makes_its_client_stop)
+{
+	static char block[10000];
+	struct seen s = {0};
+	bytes_value b = bytes_of(block, sizeof block);
+	uint32_t sent = 0;
+
+	set_up();
+	grpc_server_add(server, slow_methods, 1, NULL);
+	start(&s, "/t.Slow/Take", UINT, false, NULL, 0);
+	for (int i = 0; i < 20; i++) {
+		while (sent < 1000 && grpc_rpc_send(s.rpc, &b))
+			sent++;
+		run_for(2);
+	}
+	EQ(sum, 1);
+	OK(sent < 150); /* two windows of 256 KiB, and the sockets */
+	uint32_t then = sent;
+	for (uint32_t i = 1; i < then; i++) {
+		grpc_resume(parked);
+		run_for(1);
+		EQ(sum, i + 1);
+	}
+	OK(writables > 0);
+	grpc_rpc_half_close(s.rpc);
+	grpc_resume(parked);
+	finish(&s);
+	EQ(s.status, GRPC_OK);
+	EQ(s.last, then);
+	tear_down();
+}
+
+/* ---- limits ---- */
+
+TEST(a_message_over_the_limit_is_refused)
+{
+	struct grpc_config cfg = GRPC_CONFIG_DEFAULT;
+	struct seen a = {0}, b = {0};
+	static char block[2000];
+	bytes_value small = bytes_of(block, 990), large = bytes_of(block, 2000);
+
+	cfg.message_max = 1000;
+	set_up_with(&cfg);
+	start(&a, "/t.T/Echo", BYTES, false, &small, 0);
+	start(&b, "/t.T/Echo", BYTES, false, &large, 0);
+	finish(&a);
+	finish(&b);
+	EQ(a.status, GRPC_OK);
+	EQ(b.status, GRPC_RESOURCE_EXHAUSTED);
+	STREQ(b.text, "the message is larger than 1000 bytes");
+	tear_down();
+}
+
+TEST(requests_of_all_calls_together_are_bounded)
+{
+	struct grpc_config cfg = GRPC_CONFIG_DEFAULT;
+	struct seen s[5] = {0};
+	static char block[100 * 1000];
+	bytes_value b = bytes_of(block, sizeof block);
+	int refused = 0;
+
+	cfg.receive_max = 700 * 1000; /* a request is held twice: as bytes, and unpacked */
+	set_up_with(&cfg);
+	for (size_t i = 0; i < ARRAY_LEN(s); i++)
+		start(&s[i], "/t.T/Park", BYTES, false, &b, 0);
+	run_for(50);
+	for (size_t i = 0; i < ARRAY_LEN(s); i++)
+		refused += s[i].ended && s[i].status == GRPC_RESOURCE_EXHAUSTED;
+	EQ(refused, 2);
+	EQ(n_parked, 3);
+	for (size_t i = 0; i < n_parked; i++)
+		grpc_reply(all_parked[i], &b);
+	tear_down();
+}
+
+TEST(calls_beyond_the_limit_of_a_connection_wait)
+{
+	struct grpc_config cfg = GRPC_CONFIG_DEFAULT;
+	struct seen s[10] = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	cfg.max_streams = 2;
+	set_up_with(&cfg);
+	run_for(10); /* the server's SETTINGS */
+	for (size_t i = 0; i < ARRAY_LEN(s); i++)
+		start(&s[i], "/t.T/Echo", BYTES, false, &b, 0);
+	for (size_t i = 0; i < ARRAY_LEN(s); i++) {
+		finish(&s[i]);
+		EQ(s[i].status, GRPC_OK);
+	}
+	tear_down();
+}
+
+TEST(connections_beyond_the_limit_are_closed)
+{
+	struct grpc_config cfg = GRPC_CONFIG_DEFAULT;
+
+	cfg.max_connections = 1;
+	set_up_with(&cfg);
+	struct grpc_channel *second = connect_channel();
+	while (!lost)
+		run_for(5);
+	EQ(grpc_server_connections(server), 1);
+	grpc_channel_free(second);
+	tear_down();
+}
+
+/* ---- the end ---- */
+
+static int drained;
+
+static void on_drained(void *arg UNUSED)
+{
+	drained++;
+	loop_stop(loop, 0);
+}
+
+TEST(drain_ends_streams_and_lets_unary_calls_finish)
+{
+	struct seen stream = {0}, unary = {0}, late = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&stream, "/t.T/Chat", BYTES, true, NULL, 0);
+	while (!stream.headers)
+		run_for(5);
+	parked = NULL;
+	start(&unary, "/t.T/Park", BYTES, false, &b, 0);
+	while (parked == NULL)
+		run_for(5);
+	grpc_server_drain(server, 10 * 1000, on_drained, NULL);
+	finish(&stream);
+	EQ(stream.status, GRPC_UNAVAILABLE);
+	EQ(cancels, 1);
+	run_for(20);
+	EQ(drained, 0);
+	start(&late, "/t.T/Echo", BYTES, false, &b, 0);
+	finish(&late);
+	EQ(late.status, GRPC_UNAVAILABLE);
+	grpc_reply(parked, &b);
+	finish(&unary);
+	EQ(unary.status, GRPC_OK);
+	while (!drained)
+		run_for(50);
+	EQ(grpc_server_connections(server), 0);
+	OK(lost);
+	EQ(lost_why.code, 0);
+	tear_down();
+}
+
+TEST(drain_cuts_off_what_takes_too_long)
+{
+	struct seen unary = {0};
+	bytes_value b = bytes_of("x", 1);
+
+	set_up();
+	start(&unary, "/t.T/Park", BYTES, false, &b, 0);
+	while (parked == NULL)
+		run_for(5);
+	grpc_server_drain(server, 30, on_drained, NULL);
+	while (!drained)
+		run_for(50);
+	EQ(cancels, 1);
+	finish(&unary);
+	EQ(unary.status, GRPC_UNAVAILABLE);
+	grpc_reply(parked, &b);
+	tear_down();
+}
+
+TEST(drain_of_a_server_without_connections_is_done_in_the_next_turn)
+{
+	set_up();
+	grpc_channel_free(channel);
+	channel = NULL;
+	while (grpc_server_connections(server) > 0)
+		run_for(5);
+	grpc_server_drain(server, 1000, on_drained, NULL);
+	EQ(drained, 0);
+	run_for(1000);
+	EQ(drained, 1);
 	tear_down();
 }
