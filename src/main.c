@@ -19,6 +19,7 @@ static int version_main(int argc, char **argv);
 
 static const struct door doors[] = {
 	{"ctl", ctl_main, "a client for a driver's socket"},
+	{"driver", driver_main, "the compute driver: sandboxes for a gateway, by a Unix socket"},
 	{"probe", probe_main, "what this host lets a sandbox do"},
 	{"sandbox", sandbox_main, "the supervisor: the first process of a sandbox; also copy-self"},
 	{"version", version_main, "print the version"},
