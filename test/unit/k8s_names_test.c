@@ -189,10 +189,16 @@ TEST(namespace_ownership_needs_both_labels)
 			"labels" : {
 				"openshell.ai/managed-by" : "openshell",
 				"openshell.ai/gateway-id" : "gw",
-				"openshell.ai/sandbox-workspace" : "team"
+				"openshell.ai/sandbox-workspace" : "team",
+				"pod-security.kubernetes.io/enforce" : "privileged"
 			}
 		}
 	});
+	o = options("--managed-pod-security-level none");
+	EQ(json_get(
+		   json_at(keep(k8s_render_namespace(o, "team", "ns")), "metadata", "labels", NULL),
+		   "pod-security.kubernetes.io/enforce") == NULL,
+	   true);
 }
 
 TEST(quantities)

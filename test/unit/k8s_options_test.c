@@ -31,7 +31,7 @@ TEST(defaults_are_the_contracts)
 	EQ(o->sidecar_binary_aware, true);
 	EQ(o->enable_user_namespaces, false);
 	EQ(o->sandbox_uid, IDENTITY_UNSET);
-	EQ(o->app_armor_type == NULL, true);
+	EQ(o->app_armor.type == NULL, true);
 }
 
 TEST(names_of_seed_000_are_aliases)
@@ -194,10 +194,13 @@ TEST(other_values_are_checked)
 {
 	const struct kubernetes_options *o = options("--app-armor-profile Localhost/my-profile");
 
-	STREQ(o->app_armor_type, "Localhost");
-	STREQ(o->app_armor_localhost, "my-profile");
-	STREQ(options("--app-armor-profile Unconfined")->app_armor_type, "Unconfined");
+	STREQ(o->app_armor.type, "Localhost");
+	STREQ(o->app_armor.localhost, "my-profile");
+	STREQ(options("--app-armor-profile Unconfined")->app_armor.type, "Unconfined");
 	HAS(refused("--app-armor-profile Localhost/"), "none of");
+	STREQ(options("--seccomp-profile Localhost/a/b.json")->seccomp.localhost, "a/b.json");
+	HAS(refused("--seccomp-profile runtime/default"), "--seccomp-profile 'runtime/default'");
+	HAS(refused("--managed-pod-security-level high"), "privileged, baseline, restricted, none");
 	HAS(refused("--sandbox-image-pull-policy always"), "Always");
 	HAS(refused("--network-mode bridge"), "isolated, host, auto");
 	HAS(refused("--workspace-default-storage-size 2GB"), "no quantity");

@@ -114,7 +114,8 @@ TEST(golden_site_options)
 		"--sandbox-image-pull-policy IfNotPresent --sandbox-image-pull-secrets a,b "
 		"--client-tls-secret-name tls --host-gateway-ip 10.0.0.1 "
 		"--provider-spiffe-workload-api-socket-path /spiffe/agent.sock "
-		"--enable-user-namespaces --app-armor-profile Localhost/p --sa-token-ttl-secs 900 "
+		"--enable-user-namespaces --app-armor-profile Localhost/p --seccomp-profile "
+		"RuntimeDefault --sa-token-ttl-secs 900 "
 		"--default-runtime-class-name kata --workspace-storage-class fast "
 		"--workspace-default-storage-size 5Gi --https-proxy http://p:1 --no-proxy .svc "
 		"--proxy-connect-by-hostname --selinux-type openshell_agent_t --selinux-level "
@@ -184,6 +185,7 @@ TEST(golden_site_options)
 			]
 		},
 		"appArmorProfile" : {"type" : "Localhost", "localhostProfile" : "p"},
+		"seccompProfile" : {"type" : "RuntimeDefault"},
 		"seLinuxOptions" : {"type" : "openshell_agent_t"}
 	});
 	JSONEQ(json_get(agent, "command"), [

@@ -88,6 +88,18 @@ static void put_command(cJSON *container, const struct render *r)
 		json_add_str(command, "--upstream-proxy-connect-by-hostname");
 }
 
+static void put_profile(cJSON *security, const char *key, const struct profile *p)
+{
+	cJSON *o;
+
+	if (p->type == NULL)
+		return;
+	o = json_put_object(security, key);
+	json_put_str(o, "type", p->type);
+	if (p->localhost != NULL)
+		json_put_str(o, "localhostProfile", p->localhost);
+}
+
 /* Root with what it takes to build the wall; the supervisor gives it all up for its children. */
 static void put_security(cJSON *container, const struct render *r)
 {
@@ -103,12 +115,8 @@ static void put_security(cJSON *container, const struct render *r)
 		json_add_str(add, always[i]);
 	for (size_t i = 0; r->user_namespaces && i < ARRAY_LEN(in_user_namespace); i++)
 		json_add_str(add, in_user_namespace[i]);
-	if (r->o->app_armor_type != NULL) {
-		cJSON *profile = json_put_object(security, "appArmorProfile");
-		json_put_str(profile, "type", r->o->app_armor_type);
-		if (r->o->app_armor_localhost != NULL)
-			json_put_str(profile, "localhostProfile", r->o->app_armor_localhost);
-	}
+	put_profile(security, "appArmorProfile", &r->o->app_armor);
+	put_profile(security, "seccompProfile", &r->o->seccomp);
 	if (!str_empty(r->o->selinux_type))
 		json_put_str(json_put_object(security, "seLinuxOptions"), "type",
 			     r->o->selinux_type);

@@ -45,6 +45,10 @@ const struct opt kubernetes_option_table[] = {
 	{"managed-ssh-gateway-pod-selector", NULL, "OPENSHELL_MANAGED_SSH_GATEWAY_POD_SELECTOR",
 	 "K=V,...", NULL, OPT_PAIRS, AT(managed_ssh_gateway_pod_selector), NULL,
 	 "the labels of the gateway's pods, for it"},
+	{"managed-pod-security-level", NULL, "OPENSHELL_MANAGED_POD_SECURITY_LEVEL", "LEVEL",
+	 "privileged", OPT_STR, AT(managed_pod_security), NULL,
+	 "managed mode: what Pod Security Admission lets into a workspace's namespace: privileged, "
+	 "baseline, restricted, or none for no label; the pods need privileged"},
 
 	{"sandbox-service-account", NULL, "OPENSHELL_K8S_SANDBOX_SERVICE_ACCOUNT", "NAME", "default",
 	 OPT_STR, AT(service_account), "Sandbox",
@@ -78,6 +82,9 @@ const struct opt kubernetes_option_table[] = {
 	 AT(enable_user_namespaces), NULL, "pods get a user namespace (hostUsers: false)"},
 	{"app-armor-profile", NULL, "OPENSHELL_K8S_APP_ARMOR_PROFILE", "PROFILE", NULL, OPT_STR,
 	 AT(app_armor_profile), NULL, "RuntimeDefault, Unconfined or Localhost/NAME"},
+	{"seccomp-profile", NULL, "OPENSHELL_K8S_SECCOMP_PROFILE", "PROFILE", NULL, OPT_STR,
+	 AT(seccomp_profile), NULL,
+	 "RuntimeDefault, Unconfined or Localhost/NAME; else as the node has it"},
 	{"selinux-type", NULL, "OPENSHELL_K8S_SELINUX_TYPE", "TYPE", NULL, OPT_STR, AT(selinux_type),
 	 NULL, "SELinux type of the agent's container; the policy must be there already"},
 	{"selinux-level", NULL, "OPENSHELL_K8S_SELINUX_LEVEL", "LEVEL", NULL, OPT_STR,
@@ -177,6 +184,7 @@ static int check_names(struct kubernetes_options *o, struct err *e)
 	static const char *const topologies[] = {"combined", "sidecar"};
 	static const char *const policies[] = {"", "Always", "IfNotPresent", "Never"};
 	static const char *const network[] = {"isolated", "host", "auto"};
+	static const char *const levels[] = {"privileged", "baseline", "restricted", "none"};
 	int mode, method, topology;
 
 	if ((mode = choose("workspace-mode", o->workspace_mode_name, modes, 3, e)) < 0 ||
@@ -185,7 +193,8 @@ static int check_names(struct kubernetes_options *o, struct err *e)
 	    choose("sandbox-image-pull-policy", o->sandbox_image_pull_policy, policies, 4, e) < 0 ||
 	    choose("supervisor-image-pull-policy", o->supervisor_image_pull_policy, policies, 4,
 		   e) < 0 ||
-	    choose("network-mode", o->network_mode, network, 3, e) < 0)
+	    choose("network-mode", o->network_mode, network, 3, e) < 0 ||
+	    choose("managed-pod-security-level", o->managed_pod_security, levels, 4, e) < 0)
 		return -1;
 	o->workspace_mode = (enum workspace_mode)mode;
 	o->sideload = (enum sideload)method;
@@ -379,23 +388,20 @@ static int check_proxy(const struct kubernetes_options *o, struct err *e)
 	return 0;
 }
 
-static int check_app_armor(struct kubernetes_options *o, struct err *e)
+static int check_profile(const char *name, const char *text, struct profile *out, struct err *e)
 {
-	struct str s = str_of(o->app_armor_profile);
+	struct str s = str_of(text);
 
 	if (s.n == 0)
 		return 0;
-	if (str_skip(&s, "Localhost/") && s.n > 0) {
-		o->app_armor_type = "Localhost";
-		o->app_armor_localhost = s.p;
-	} else if (str_is(s, "RuntimeDefault") || str_is(s, "Unconfined")) {
-		o->app_armor_type = o->app_armor_profile;
-	} else {
+	if (str_skip(&s, "Localhost/") && s.n > 0)
+		*out = (struct profile){"Localhost", s.p};
+	else if (str_is(s, "RuntimeDefault") || str_is(s, "Unconfined"))
+		*out = (struct profile){text, NULL};
+	else
 		return err_set(e, EINVAL,
-			       "app_armor_profile '%s' is none of: RuntimeDefault, Unconfined, "
-			       "Localhost/<name>",
-			       o->app_armor_profile);
-	}
+			       "%s '%s' is none of: RuntimeDefault, Unconfined, Localhost/<name>",
+			       name, text);
 	return 0;
 }
 
@@ -445,7 +451,9 @@ static int check_rest(struct kubernetes_options *o, struct err *e)
 		o->sa_token_ttl_secs = SA_TOKEN_TTL_DEFAULT;
 	o->sa_token_ttl_secs = MAX(o->sa_token_ttl_secs, SA_TOKEN_TTL_MIN);
 	o->sa_token_ttl_secs = MIN(o->sa_token_ttl_secs, SA_TOKEN_TTL_MAX);
-	if (check_app_armor(o, e) < 0 || check_supervisor(o, e) < 0)
+	if (check_profile("app_armor_profile", o->app_armor_profile, &o->app_armor, e) < 0 ||
+	    check_profile("--seccomp-profile", o->seccomp_profile, &o->seccomp, e) < 0 ||
+	    check_supervisor(o, e) < 0)
 		return -1;
 	if (o->refusal_grace_secs < 0 || o->pending_grace_secs < 0)
 		return err_set(e, EINVAL, "a grace period must not be negative");

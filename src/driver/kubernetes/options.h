@@ -49,6 +49,12 @@ enum {
 #define IDENTITY_UNSET 0        /* of sandbox_uid and sandbox_gid */
 #define IDENTITY_DEFAULT 1000   /* where neither an option nor the namespace says (3.9) */
 
+/* A profile of AppArmor or seccomp, of a text like Localhost/NAME. */
+struct profile {
+	const char *type;      /* RuntimeDefault, Unconfined or Localhost; NULL: none */
+	const char *localhost; /* the NAME, else NULL */
+};
+
 /* Strings are never NULL; "" is not given. */
 struct kubernetes_options {
 	/* cluster */
@@ -63,6 +69,7 @@ struct kubernetes_options {
 	bool managed_ssh_ingress;
 	char *managed_ssh_gateway_namespace;
 	struct opt_list managed_ssh_gateway_pod_selector; /* k=v */
+	char *managed_pod_security;                       /* a level of Pod Security Admission */
 
 	/* sandbox */
 	char *service_account;
@@ -79,10 +86,10 @@ struct kubernetes_options {
 	/* From check, of the texts. IDENTITY_UNSET: from the namespace's annotations. */
 	int64_t sandbox_uid, sandbox_gid;
 	bool enable_user_namespaces;
-	char *app_armor_profile; /* as given */
-	/* From check: RuntimeDefault, Unconfined, Localhost, NULL for none; what stands behind
-	 * Localhost/, else NULL. */
-	const char *app_armor_type, *app_armor_localhost;
+	char *app_armor_profile;  /* as given */
+	struct profile app_armor; /* from check */
+	char *seccomp_profile;    /* as given */
+	struct profile seccomp;   /* from check */
 	char *default_runtime_class;
 	char *workspace_storage_size, *workspace_storage_class;
 	bool kagenti_label; /* kagenti.io/type=agent on objects and pods */
@@ -112,7 +119,7 @@ struct kubernetes_options {
 	bool proxy_auth_allow_insecure, proxy_connect_by_hostname;
 };
 
-enum { KUBERNETES_OPTIONS = 49 };
+enum { KUBERNETES_OPTIONS = 51 };
 extern const struct opt kubernetes_option_table[KUBERNETES_OPTIONS];
 
 /* Checks and completes a struct kubernetes_options in the order of driver contract 3.2, with its

@@ -32,8 +32,12 @@ cJSON *k8s_render_namespace(const struct kubernetes_options *o, const char *work
 			    const char *ns)
 {
 	cJSON *object = new_object("v1", "Namespace", ns, NULL);
+	cJSON *labels = json_put(json_get(object, "metadata"), "labels",
+				 k8s_namespace_labels(o, workspace));
 
-	json_put(json_get(object, "metadata"), "labels", k8s_namespace_labels(o, workspace));
+	/* a cluster whose default is baseline (Talos) or restricted would refuse every pod */
+	if (!streq(o->managed_pod_security, "none"))
+		json_put_str(labels, "pod-security.kubernetes.io/enforce", o->managed_pod_security);
 	return object;
 }
 
