@@ -158,7 +158,7 @@ test: $(UNIT_BIN) $(BIN) $(B)/test/kube/kube | build/setup-test
 	@$(RUN_GRPC)
 
 # emulators and sanitizers are slow
-RUN_UNITS := TEST_TIME_SCALE=$(if $(RUN)$(SAN),6,1) scripts/run-units "$(RUN)" $(UNIT_BIN)
+RUN_UNITS := TEST_TIME_SCALE=$(if $(RUN)$(SAN),6,1) $(if $(RUN),TEST_EMULATOR=1) scripts/run-units "$(RUN)" $(UNIT_BIN)
 RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked

@@ -249,7 +249,7 @@ static void run_for(int64_t ms)
 {
 	struct timer limit = {.fire = stop_later};
 
-	timer_set(loop, &limit, ms);
+	timer_set(loop, &limit, test_ms(ms));
 	loop_run(loop);
 	timer_stop(loop, &limit);
 }

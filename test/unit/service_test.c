@@ -424,7 +424,7 @@ static void stop_loop(struct timer *t UNUSED)
 static void settle(void)
 {
 	struct timer t = {.fire = stop_loop};
-	timer_set(loop, &t, 50);
+	timer_set(loop, &t, test_ms(50));
 	loop_run(loop);
 	timer_stop(loop, &t);
 }

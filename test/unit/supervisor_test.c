@@ -65,7 +65,9 @@ TEST(copy_self_makes_parents_and_is_executable)
 
 	enter_scratch();
 	EQ(copy_self("a/b/openshell-sandbox", &e), 0);
-	OK(stat("/proc/self/exe", &own) == 0 && stat("a/b/openshell-sandbox", &copy) == 0);
+	int exe = open("/proc/self/exe", O_RDONLY); /* which qemu knows to open, but not to stat */
+	OK(fstat(exe, &own) == 0 && stat("a/b/openshell-sandbox", &copy) == 0);
+	close(exe);
 	EQ(copy.st_size, own.st_size);
 	EQ(copy.st_mode, S_IFREG | 0755);
 	EQ(copy_self("a/b/openshell-sandbox", &e), 0); /* again, over itself */
@@ -172,6 +174,7 @@ TEST(workspace_is_seeded_once_and_given_away)
 	struct err why, e;
 	struct stat st;
 
+	NOT_EMULATED("open_tree");
 	enter_container();
 	OK(access("/sandbox/work", F_OK) < 0);
 	EQ(workspace_prepare("/sandbox", 1000, 1001, &done, &why, &e), 0);
@@ -193,6 +196,7 @@ TEST(workspace_full_disk_leaves_no_half_file_and_no_sentinel)
 	struct workspace_copied done;
 	struct err why, e;
 
+	NOT_EMULATED("open_tree");
 	enter_container();
 	OK(umount("/sandbox") == 0);
 	int fd = open("/sandbox/big", O_WRONLY | O_CREAT, 0644);
@@ -214,6 +218,7 @@ TEST(workspace_of_an_image_without_the_folder)
 	struct workspace_copied done;
 	struct err why, e;
 
+	NOT_EMULATED("open_tree");
 	enter_container();
 	OK(mkdir("/other", 0755) == 0);
 	OK(mount("claim", "/other", "tmpfs", 0, "size=1m") == 0);

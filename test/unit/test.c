@@ -52,6 +52,15 @@ void test_skip(const char *fmt, ...)
 	_exit(required ? FAILED : SKIPPED);
 }
 
+void test_not_emulated(const char *syscall)
+{
+	if (!getenv("TEST_EMULATOR"))
+		return;
+	printf("SKIP %s: the emulator has no %s\n", running, syscall);
+	fflush(stdout);
+	_exit(SKIPPED);
+}
+
 void test_eq(const char *file, int line, const char *a, const char *b, long long va, long long vb)
 {
 	if (va != vb)
@@ -94,6 +103,11 @@ static unsigned scale(void)
 	int n = s ? atoi(s) : 1;
 
 	return n > 0 ? (unsigned)n : 1;
+}
+
+int64_t test_ms(int64_t ms)
+{
+	return ms * scale();
 }
 
 /* SIGCHLD is blocked in this process, so that it can be awaited with a time limit. */

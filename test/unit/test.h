@@ -50,6 +50,13 @@ struct test {
 #define MEMEQ(a, b, n) test_memeq(TEST_HERE, #a, #b, a, b, n)
 #define FAIL(...) test_fail(TEST_HERE, __VA_ARGS__)
 #define SKIP(...) test_skip(__VA_ARGS__)
+/* Skips where an emulator runs the test (TEST_EMULATOR=1) that lacks a system call; that is no
+ * failure under REQUIRE_ALL=1, since the same test runs on this machine's own build. */
+#define NOT_EMULATED(syscall) test_not_emulated(syscall)
+
+/* A pause in which something is expected to happen, stretched where tests run slowly: under an
+ * emulator or the sanitizers (TEST_TIME_SCALE). Prefer to wait for the thing itself. */
+int64_t test_ms(int64_t ms);
 
 void test_add(struct test *t);
 void test_eq(const char *file, int line, const char *a, const char *b, long long va, long long vb);
@@ -61,5 +68,6 @@ void test_memeq(const char *file, int line, const char *a, const char *b, const 
 void test_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
 void test_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void test_not_emulated(const char *syscall);
 
 #endif
