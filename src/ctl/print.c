@@ -38,6 +38,14 @@ static bool is_transient(const char *reason)
 	return false;
 }
 
+static bool is_stopping(const cJSON *suspended)
+{
+	const char *reason = json_str_or_empty(suspended, "reason");
+
+	return condition_is(suspended, "False") &&
+	       (streq(reason, "PodTerminating") || streq(reason, "PodNotTerminated"));
+}
+
 const char *ctl_phase(const cJSON *sandbox)
 {
 	const cJSON *ready = condition(sandbox, "Ready");
@@ -46,6 +54,8 @@ const char *ctl_phase(const cJSON *sandbox)
 		return "Deleting";
 	if (condition_is(condition(sandbox, "Suspended"), "True"))
 		return "Stopped";
+	if (is_stopping(condition(sandbox, "Suspended")))
+		return "Stopping";
 	if (condition_is(ready, "True"))
 		return "Ready";
 	if (condition_is(ready, "False") && !is_transient(json_str_or_empty(ready, "reason")))

@@ -31,6 +31,9 @@ TEST(phase_is_the_gateways)
 	STREQ(phase(CONDITIONS(CONDITION("Ready", "False", "SandboxSuspended") "," CONDITION(
 		      "Suspended", "true", ""))),
 	      "Stopped");
+	STREQ(phase(CONDITIONS(CONDITION("Ready", "False", "SandboxSuspended") "," CONDITION(
+		      "Suspended", "False", "PodTerminating"))),
+	      "Stopping");
 	STREQ(phase("{\"deleting\":true,\"conditions\":[" CONDITION("Ready", "True", "") "]}"),
 	      "Deleting");
 }
