@@ -248,7 +248,6 @@ void h2_drain(struct h2_session *s)
 	if (s->server) {
 		s->drain = DRAIN_NOTICE;
 		nghttp2_submit_shutdown_notice(s->ng);
-		nghttp2_submit_ping(s->ng, 0, NULL);
 	} else {
 		s->drain = DRAIN_FINAL;
 		nghttp2_submit_goaway(s->ng, 0, 0, H2_NO_ERROR, NULL, 0);

@@ -113,13 +113,15 @@ static void response_arrived(struct h2_stream *st)
 
 static void headers_arrived(struct h2_session *s, struct h2_stream *st, bool end)
 {
-	if (s->server && !st->got_headers)
+	bool request = s->server && !st->got_headers;
+
+	if (request)
 		request_arrived(s, st);
 	else if (!st->got_headers && !st->too_large)
 		response_arrived(st);
 	if (s->dying)
 		return;
-	if (st->too_large && !st->ending)
+	if (st->too_large && !request)
 		h2_reset(st, H2_ENHANCE_YOUR_CALM);
 	else if (end)
 		peer_end(st);
@@ -267,15 +269,24 @@ static int send_data(nghttp2_session *ng UNUSED, nghttp2_frame *f UNUSED, const 
 	return s->out->n >= s->most ? NGHTTP2_ERR_PAUSE : 0;
 }
 
+static void goaway_sent(struct h2_session *s, const nghttp2_goaway *f)
+{
+	if (f->error_code != H2_NO_ERROR)
+		h2_broken(s, "%s: %s", h2_code_name(f->error_code),
+			  s->hint[0] ? s->hint : "the peer broke HTTP/2");
+	/* nghttp2 would let a PING overtake the GOAWAY whose arrival it is to tell */
+	else if (s->drain == DRAIN_NOTICE)
+		nghttp2_submit_ping(s->ng, 0, NULL);
+}
+
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
 	struct h2_session *s = arg;
 
 	if (s->dying)
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
-	if (f->hd.type == NGHTTP2_GOAWAY && f->goaway.error_code != H2_NO_ERROR)
-		h2_broken(s, "%s: %s", h2_code_name(f->goaway.error_code),
-			  s->hint[0] ? s->hint : "the peer broke HTTP/2");
+	if (f->hd.type == NGHTTP2_GOAWAY)
+		goaway_sent(s, &f->goaway);
 	if (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA)
 		return 0;
 	struct h2_stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
