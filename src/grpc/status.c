@@ -64,9 +64,15 @@ enum grpc_status grpc_status_of_http(int http)
 	}
 }
 
-static bool plain(unsigned char c)
+/* Whether the i-th byte stands for itself. A blank at either end of a field's value would make the
+ * message malformed (RFC 9113 8.2.1). */
+static bool plain(struct str s, size_t i)
 {
-	return c >= 0x20 && c <= 0x7e && c != '%';
+	unsigned char c = (unsigned char)s.p[i];
+
+	if (c == ' ')
+		return i > 0 && i < s.n - 1;
+	return c > ' ' && c <= '~' && c != '%';
 }
 
 struct str grpc_message_encode(struct str text, struct arena *a)
@@ -75,11 +81,11 @@ struct str grpc_message_encode(struct str text, struct arena *a)
 	size_t n = 0;
 
 	for (size_t i = 0; i < text.n; i++)
-		n += plain((unsigned char)text.p[i]) ? 1 : 3;
+		n += plain(text, i) ? 1 : 3;
 	char *out = arena_zalloc(a, n + 1), *to = out;
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
-		if (plain(c)) {
+		if (plain(text, i)) {
 			*to++ = (char)c;
 			continue;
 		}

@@ -37,7 +37,7 @@ enum grpc_status grpc_status_parse(struct str s);
 enum grpc_status grpc_status_of_http(int http);
 
 /* The text of an error as a grpc-message value: printable ASCII but `%` stands for itself, other
- * bytes are %XX. The arena's. */
+ * bytes, and blanks at its ends, are %XX. The arena's. */
 struct str grpc_message_encode(struct str text, struct arena *a);
 /* And back. Never fails: what is no escape stands for itself. The arena's. */
 struct str grpc_message_decode(struct str value, struct arena *a);

@@ -239,11 +239,16 @@ static void run_flush(struct later *l)
 static void peer_gone(struct h2_conn *hc, ssize_t how)
 {
 	struct err why = *h2_error(hc->session);
+	bool idle = h2_is_open(hc->session) && h2_streams(hc->session) == 0;
 
-	if (how == CONN_ERROR)
-		err_set(&why, EPIPE, "%s", conn_error(hc->conn));
-	else if (why.code == 0 && h2_streams(hc->session) > 0)
-		err_set(&why, ECONNRESET, "the peer closed the connection");
+	/* a peer that leaves while nothing is open may do so in any way: a Unix socket is reset when
+	 * its peer has not read all */
+	if (why.code == 0 && !idle) {
+		if (how == CONN_ERROR)
+			err_set(&why, EPIPE, "%s", conn_error(hc->conn));
+		else
+			err_set(&why, ECONNRESET, "the peer closed the connection");
+	}
 	end(hc, &why);
 }
 

@@ -6,7 +6,6 @@
 #define OPENSHELL_TEST_H2_H
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,34 +58,24 @@ UNUSED static void put32(int type, uint32_t id, uint32_t value)
 	put(type, 0, id, p, sizeof p);
 }
 
-/* A header block of literals without indexing: name, value, …, NULL. */
-UNUSED static size_t block(uint8_t *to, va_list ap)
+/* HEADERS whose block is literals without indexing: name, value, …, NULL. */
+UNUSED static void put_fields(uint32_t id, int flags, const char *const *texts)
 {
-	const char *text;
-	uint8_t *p = to;
+	uint8_t b[4096], *p = b;
 
-	for (int i = 0; (text = va_arg(ap, const char *)) != NULL; i++) {
-		size_t n = strlen(text);
+	for (int i = 0; texts[i] != NULL; i++) {
+		size_t n = strlen(texts[i]);
 		OK(n < 127);
 		if (i % 2 == 0)
 			*p++ = 0;
 		*p++ = (uint8_t)n;
-		memcpy(p, text, n);
+		memcpy(p, texts[i], n);
 		p += n;
 	}
-	return (size_t)(p - to);
+	put(HEADERS, END_HEADERS | flags, id, b, (size_t)(p - b));
 }
 
-UNUSED static void put_headers(uint32_t id, int flags, ...)
-{
-	uint8_t b[4096];
-	va_list ap;
-
-	va_start(ap, flags);
-	size_t n = block(b, ap);
-	va_end(ap);
-	put(HEADERS, END_HEADERS | flags, id, b, n);
-}
+#define put_headers(id, flags, ...) put_fields(id, flags, (const char *const[]){__VA_ARGS__})
 
 #define REQUEST ":method", "POST", ":scheme", "http", ":path", "/a", ":authority", "x"
 
