@@ -3,8 +3,9 @@
 #include "test.h"
 #include "wire/descriptors.h"
 
-/* The name of the file in which a symbol is found, read by protobuf-c: a second opinion. */
-static const char *file_of(const char *symbol)
+/* The name of the file in which a symbol is found, read by protobuf-c: a second opinion. The
+ * caller's. */
+static char *file_of(const char *symbol)
 {
 	Google__Protobuf__FileDescriptorProto *f;
 	struct str bytes;
@@ -14,7 +15,9 @@ static const char *file_of(const char *symbol)
 	f = google__protobuf__file_descriptor_proto__unpack(NULL, bytes.n,
 							    (const uint8_t *)bytes.p);
 	OK(f != NULL);
-	return f->name;
+	char *name = xstrdup(f->name);
+	google__protobuf__file_descriptor_proto__free_unpacked(f, NULL);
+	return name;
 }
 
 TEST(symbols_of_every_kind_are_found)
@@ -41,8 +44,10 @@ TEST(symbols_of_every_kind_are_found)
 		{"google.protobuf.NullValue", "google/protobuf/struct.proto"},
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(t); i++)
-		STREQ(file_of(t[i].symbol), t[i].file);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		_cleanup_free_ char *file = file_of(t[i].symbol);
+		STREQ(file, t[i].file);
+	}
 }
 
 TEST(what_is_not_there_is_not_found)

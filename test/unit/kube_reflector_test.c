@@ -9,12 +9,14 @@
 #include "test.h"
 
 struct kube_list {
+	struct kube_list *older; /* kept until the end, as the test looks at them */
 	struct kube_list_config c;
 	char *path;
 	bool cancelled, over;
 };
 
 struct kube_request {
+	struct kube_request *older;
 	struct kube_stream s;
 	char *path;
 	bool cancelled, over;
@@ -36,9 +38,10 @@ struct loop *kube_client_loop(const struct kube_client *c UNUSED)
 
 struct kube_list *kube_list(struct kube_client *c UNUSED, const struct kube_list_config *config)
 {
-	list_now = xcalloc(1, sizeof *list_now);
-	list_now->c = *config;
-	list_now->path = xstrdup(config->path);
+	struct kube_list *l = xcalloc(1, sizeof *l);
+
+	*l = (struct kube_list){.older = list_now, .c = *config, .path = xstrdup(config->path)};
+	list_now = l;
 	lists++;
 	return list_now;
 }
@@ -53,9 +56,10 @@ void kube_list_cancel(struct kube_list *l)
 
 struct kube_request *kube_stream(struct kube_client *c UNUSED, const struct kube_stream *s)
 {
-	watch_now = xcalloc(1, sizeof *watch_now);
-	watch_now->s = *s;
-	watch_now->path = xstrdup(s->path);
+	struct kube_request *w = xcalloc(1, sizeof *w);
+
+	*w = (struct kube_request){.older = watch_now, .s = *s, .path = xstrdup(s->path)};
+	watch_now = w;
 	watches++;
 	return watch_now;
 }

@@ -122,11 +122,14 @@ static struct tls_client *client(bool with_cert, bool with_ca)
 {
 	struct tls_client *t = NULL;
 	struct err e = {0};
+	_cleanup_free_ char *ca = with_ca ? slurp("ca.crt") : NULL;
+	_cleanup_free_ char *cert = with_cert ? slurp("s.crt") : NULL;
+	_cleanup_free_ char *key = with_cert ? slurp("s.key") : NULL;
 	struct tls_client_config c = {
-		.ca_pem = with_ca ? slurp("ca.crt") : NULL,
+		.ca_pem = ca,
 		.insecure = !with_ca,
-		.cert_pem = with_cert ? slurp("s.crt") : NULL,
-		.key_pem = with_cert ? slurp("s.key") : NULL,
+		.cert_pem = cert,
+		.key_pem = key,
 		.alpn = alpn,
 	};
 
@@ -402,7 +405,12 @@ TEST(what_cannot_be_read_is_named)
 {
 	make_certs("ed25519", "DNS:server.test", "9");
 	run("openssl genrsa -aes128 -passout pass:x -out enc.key 2>log");
-	char *ca = slurp("ca.crt"), *cert = slurp("s.crt"), *key = slurp("s.key");
+	run("openssl ecparam -name prime256v1 -genkey -noout -out other.key");
+	_cleanup_free_ char *ca = slurp("ca.crt");
+	_cleanup_free_ char *cert = slurp("s.crt");
+	_cleanup_free_ char *key = slurp("s.key");
+	_cleanup_free_ char *encrypted = slurp("enc.key");
+	_cleanup_free_ char *other = slurp("other.key");
 	config_fails((struct tls_client_config){.ca_pem = "x", .ca_name = "/ca.crt"},
 		     "/ca.crt is not PEM text");
 	config_fails(
@@ -413,16 +421,12 @@ TEST(what_cannot_be_read_is_named)
 		     "client certificate: Ed25519 keys are not supported");
 	config_fails((struct tls_client_config){.ca_pem = ca, .cert_pem = ca, .key_pem = key},
 		     "client key: Ed25519 keys are not supported");
-	config_fails((struct tls_client_config){.ca_pem = ca,
-						.cert_pem = ca,
-						.key_pem = slurp("enc.key")},
+	config_fails((struct tls_client_config){.ca_pem = ca, .cert_pem = ca, .key_pem = encrypted},
 		     "is encrypted by a password");
-	run("openssl ecparam -name prime256v1 -genkey -noout -out other.key");
-	config_fails((struct tls_client_config){.ca_pem = ca,
-						.cert_pem = ca,
-						.key_pem = slurp("other.key"),
-						.key_name = "k"},
-		     "k is not the key of client certificate");
+	config_fails(
+		(struct tls_client_config){
+			.ca_pem = ca, .cert_pem = ca, .key_pem = other, .key_name = "k"},
+		"k is not the key of client certificate");
 }
 
 TEST(the_machines_own_authorities_are_used_when_none_is_given)
