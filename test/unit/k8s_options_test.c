@@ -183,11 +183,15 @@ TEST(upstream_proxy_config_rejects_credentials_in_combined_topology)
 	HAS(refused("--proxy-auth-allow-insecure"), "no proxy_auth_secret_name");
 }
 
-TEST(sidecar_topology_is_refused_by_name)
+/* Ours knows one topology; upstream's supervisor two. */
+TEST(sidecar_topology_needs_upstreams_supervisor)
 {
-	STREQ(refused("--topology sidecar"),
-	      "topology sidecar is not supported by this driver; supported: combined");
+	EQ(options("--topology sidecar")->topology, TOPOLOGY_SIDECAR);
+	HAS(refused("--topology sidecar --supervisor-image reg/ours:1"),
+	    "topology sidecar is upstream's supervisor's alone");
 	HAS(refused("--topology both"), "none of: combined, sidecar");
+	options("--topology sidecar --https-proxy http://p:1 --proxy-auth-secret-name s "
+		"--proxy-auth-secret-key k --proxy-auth-allow-insecure");
 }
 
 TEST(other_values_are_checked)

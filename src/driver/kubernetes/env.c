@@ -125,18 +125,34 @@ static void put_site(cJSON *env, const struct kubernetes_options *o)
 			     o->provider_spiffe_socket);
 }
 
-cJSON *render_env(const struct render *r)
+/* What both containers of sidecar topology are told. */
+static void put_sidecar(cJSON *env)
 {
-	_cleanup_json_ cJSON *env = users_environment(r);
+	json_put_str(env, "OPENSHELL_SUPERVISOR_TOPOLOGY", "sidecar");
+	json_put_str(env, "OPENSHELL_NETWORK_ENFORCEMENT_MODE", "sidecar-nftables");
+	json_put_str(env, "OPENSHELL_SSH_SOCKET_PATH", "@openshell-sidecar-ssh");
+	json_put_str(env, "OPENSHELL_SIDECAR_CONTROL_SOCKET", SIDECAR_STATE_DIR "/control.sock");
+	json_put_str(env, "OPENSHELL_PROXY_TLS_DIR", SIDECAR_TLS_DIR);
+}
+
+/* The agent's container is not to reach the gateway, nor to say who it is. */
+static void drop_identity(cJSON *env)
+{
+	static const char *const names[] = {
+		"OPENSHELL_ENDPOINT",          "OPENSHELL_TLS_CA",
+		"OPENSHELL_TLS_CERT",          "OPENSHELL_TLS_KEY",
+		"OPENSHELL_K8S_SA_TOKEN_FILE", "OPENSHELL_PROVIDER_SPIFFE_WORKLOAD_API_SOCKET",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		cJSON_DeleteItemFromObjectCaseSensitive(env, names[i]);
+}
+
+static cJSON *to_list(const cJSON *env)
+{
 	cJSON *list = json_array();
 	const cJSON *v;
 
-	if (env->child != NULL) {
-		_cleanup_free_ char *users = json_text(env);
-		json_put_str(env, "OPENSHELL_USER_ENVIRONMENT", users);
-	}
-	put_sandbox(env, r);
-	put_site(env, r->o);
 	cJSON_ArrayForEach(v, env) {
 		_cleanup_free_ char *value = no_expansion(v->valuestring);
 		cJSON *entry = json_add_object(list);
@@ -144,4 +160,41 @@ cJSON *render_env(const struct render *r)
 		json_put_str(entry, "value", value);
 	}
 	return list;
+}
+
+cJSON *render_env(const struct render *r)
+{
+	_cleanup_json_ cJSON *env = users_environment(r);
+
+	if (env->child != NULL) {
+		_cleanup_free_ char *users = json_text(env);
+		json_put_str(env, "OPENSHELL_USER_ENVIRONMENT", users);
+	}
+	put_sandbox(env, r);
+	put_site(env, r->o);
+	if (is_sidecar(r)) {
+		put_sidecar(env);
+		drop_identity(env);
+	}
+	return to_list(env);
+}
+
+cJSON *render_sidecar_env(const struct render *r)
+{
+	_cleanup_json_ cJSON *env = json_object();
+
+	if (!str_empty(r->spec->log_level))
+		json_put_str(env, "OPENSHELL_LOG_LEVEL", r->spec->log_level);
+	put_sandbox(env, r);
+	put_site(env, r->o);
+	put_sidecar(env);
+	if (!str_empty(r->o->client_tls_secret_name)) {
+		/* network-init has copied them for this container's user */
+		json_put_str(env, "OPENSHELL_TLS_CA", SIDECAR_TLS_DIR "/client/ca.crt");
+		json_put_str(env, "OPENSHELL_TLS_CERT", SIDECAR_TLS_DIR "/client/tls.crt");
+		json_put_str(env, "OPENSHELL_TLS_KEY", SIDECAR_TLS_DIR "/client/tls.key");
+	}
+	if (!r->o->sidecar_binary_aware)
+		json_put_str(env, "OPENSHELL_NETWORK_BINARY_IDENTITY", "relaxed");
+	return to_list(env);
 }

@@ -22,9 +22,9 @@ bool mounts_reserved_volume(const char *name)
 {
 	/* all of them, those of sidecar topology too (3.16, defect 17) */
 	static const char *const reserved[] = {
-		VOLUME_CLIENT_TLS, VOLUME_PROXY_AUTH,         VOLUME_SA_TOKEN,
-		VOLUME_SPIFFE,     VOLUME_SUPERVISOR,         VOLUME_SUPERVISOR_CP,
-		VOLUME_WORKSPACE,  "openshell-sidecar-state", "openshell-supervisor-tls",
+		VOLUME_CLIENT_TLS, VOLUME_PROXY_AUTH,    VOLUME_SA_TOKEN,
+		VOLUME_SPIFFE,     VOLUME_SUPERVISOR,    VOLUME_SUPERVISOR_CP,
+		VOLUME_WORKSPACE,  VOLUME_SIDECAR_STATE, VOLUME_SIDECAR_TLS,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {

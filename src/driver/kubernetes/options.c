@@ -130,7 +130,7 @@ const struct opt kubernetes_option_table[] = {
 	{"supervisor-mount-path", NULL, "OPENSHELL_SUPERVISOR_MOUNT_PATH", "DIR", "/opt/openshell/bin",
 	 OPT_STR, AT(supervisor_mount_path), NULL, "where it is found in a sandbox"},
 	{"topology", NULL, "OPENSHELL_K8S_TOPOLOGY", "NAME", "combined", OPT_STR, AT(topology_name),
-	 NULL, "combined; sidecar is known and refused"},
+	 NULL, "combined, or sidecar (with upstream's supervisor only)"},
 	{"sidecar-proxy-uid", "proxy-uid", "OPENSHELL_K8S_SIDECAR_PROXY_UID", "UID", "1337", OPT_INT,
 	 AT(sidecar_proxy_uid), NULL, "of sidecar topology"},
 	{"sidecar-process-binary-aware-network-policy", NULL,
@@ -463,10 +463,10 @@ static int check_rest(struct kubernetes_options *o, struct err *e)
 			       "--workspace-default-storage-size '%s' is no quantity (as in 2Gi), "
 			       "and not none",
 			       o->workspace_storage_size);
-	if (o->topology == TOPOLOGY_SIDECAR)
+	if (o->topology == TOPOLOGY_SIDECAR && o->supervisor_kind == SUPERVISOR_STATIC)
 		return err_set(e, EINVAL,
-			       "topology sidecar is not supported by this driver; supported: "
-			       "combined");
+			       "topology sidecar is upstream's supervisor's alone; ours is for "
+			       "topology combined (--supervisor-kind says whose it is)");
 	return 0;
 }
 

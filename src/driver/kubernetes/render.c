@@ -125,10 +125,22 @@ static void put_site(cJSON *pod, const struct kubernetes_options *o)
 		json_add_str(names, "host.docker.internal");
 		json_add_str(names, "host.openshell.internal");
 	}
-	if (!str_empty(o->selinux_level))
-		json_put_str(
-			json_put_object(json_put_object(pod, "securityContext"), "seLinuxOptions"),
-			"level", o->selinux_level);
+}
+
+static void put_security(cJSON *pod, const struct render *r)
+{
+	cJSON *security = json_object();
+
+	if (!str_empty(r->o->selinux_level))
+		json_put_str(json_put_object(security, "seLinuxOptions"), "level",
+			     r->o->selinux_level);
+	/* the network supervisor reads token and key by its group; the agent has neither mounted */
+	if (is_sidecar(r))
+		json_put_int(security, "fsGroup", r->f->identity.gid);
+	if (security->child != NULL)
+		json_put(pod, "securityContext", security);
+	else
+		cJSON_Delete(security);
 }
 
 static cJSON *render_pod(const struct render *r)
@@ -141,6 +153,9 @@ static cJSON *render_pod(const struct render *r)
 	json_put_str(pod, "restartPolicy", "Never");
 	put_placement(pod, r);
 	put_site(pod, r->o);
+	put_security(pod, r);
+	if (is_sidecar(r)) /* which program opened a connection is read in /proc */
+		json_put_bool(pod, "shareProcessNamespace", true);
 	if (r->user_namespaces)
 		json_put_bool(pod, "hostUsers", false);
 	if (init != NULL)

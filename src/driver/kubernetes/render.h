@@ -2,7 +2,7 @@
  * The Sandbox object of a sandbox (driver contract 3.6 to 3.9; seeds 000 and 001), and the patches
  * that stop and start it. Pure: a message and some facts go in, JSON comes out.
  *
- * The pod has one container, `agent`: the user's image, with the supervisor as its command. How the
+ * In topology combined the pod has one container, `agent`: the user's image, with the supervisor as its command. How the
  * supervisor gets there, and who prepares the workspace (--supervisor-kind):
  *
  *   --supervisor-sideload-method   init containers with kind static   with kind upstream
@@ -36,8 +36,11 @@
  *
  * The service account token and the TLS key are mounted with mode 0400 for root. kubelet widens
  * such modes for a pod's fsGroup, and the sandbox runs as that very group; so no fsGroup is set,
- * ever, and the workspace is given to the sandbox by chown instead (3.17). What remains is an
+ * and the workspace is given to the sandbox by chown instead (3.17). What remains is an
  * admission plugin that sets one: the SCC in deploy/ has fsGroup RunAsAny for that reason.
+ *
+ * Topology sidecar (sidecar.c) is for upstream's supervisor alone: there the agent's container has
+ * neither token nor key, and what has them reads them by the group.
  */
 #ifndef OPENSHELL_DRIVER_KUBERNETES_RENDER_H
 #define OPENSHELL_DRIVER_KUBERNETES_RENDER_H

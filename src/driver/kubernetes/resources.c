@@ -101,6 +101,29 @@ cJSON *render_helper_resources(const cJSON *agent)
 	return out;
 }
 
+cJSON *render_sidecar_resources(const cJSON *agent)
+{
+	static const struct {
+		const char *side, *name, *amount;
+	} little[] = {
+		{"requests", "cpu", "50m"},
+		{"requests", "memory", "64Mi"},
+		{"limits", "cpu", "1"},
+		{"limits", "memory", "512Mi"},
+	};
+	cJSON *out = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(little); i++) {
+		if (json_get(json_get(agent, little[i].side), little[i].name) != NULL)
+			put_amount(out, little[i].side, little[i].name, little[i].amount);
+	}
+	if (out->child == NULL) {
+		cJSON_Delete(out);
+		return NULL;
+	}
+	return out;
+}
+
 int resources_check(const struct render *r, struct err *e)
 {
 	const Openshell__Compute__V1__DriverResourceRequirements *t = r->template->resources;

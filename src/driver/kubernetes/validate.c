@@ -103,6 +103,18 @@ static void decide_user_namespaces(struct render *r)
 		r->user_namespaces = !cJSON_IsTrue(host_users);
 }
 
+/* In sidecar topology the wall lets pass what the proxy's user sends. */
+static int check_proxy_uid(const struct render *r, struct err *e)
+{
+	int64_t uid = r->f ? r->f->identity.uid : r->o->sandbox_uid;
+
+	if (!is_sidecar(r) || uid != r->o->sidecar_proxy_uid)
+		return 0;
+	return err_set(e, GRPC_FAILED_PRECONDITION,
+		       "proxy_uid (%lld) must not match sandbox_uid (%lld) in sidecar topology",
+		       (long long)r->o->sidecar_proxy_uid, (long long)uid);
+}
+
 int render_init(struct render *r, const struct kubernetes_options *o, const struct k8s_facts *f,
 		const Openshell__Compute__V1__DriverSandbox *sandbox, struct err *e)
 {
@@ -119,7 +131,7 @@ int render_init(struct render *r, const struct kubernetes_options *o, const stru
 	if (k8s_config_read(&r->config, o, r->template, e) < 0)
 		return -1;
 	if (resources_check(r, e) < 0 || check_identifiers(r, e) < 0 || check_image(r, e) < 0 ||
-	    check_labels(r, e) < 0 || check_environment(r, e) < 0)
+	    check_labels(r, e) < 0 || check_environment(r, e) < 0 || check_proxy_uid(r, e) < 0)
 		return -1;
 	r->sideload = kubernetes_sideload(o, f ? f->server_minor : 0);
 	decide_workspace(r);

@@ -4,7 +4,12 @@
 #include "driver/kubernetes/render_impl.h"
 #include "driver/kubernetes/volumes.h"
 
-enum { MODE_OWNER_READS = 0400 };
+/* In sidecar topology the container that needs the secrets is not root but of the pod's group; the
+ * agent's container does not have them. */
+static int secret_mode(const struct render *r)
+{
+	return is_sidecar(r) ? 0440 : 0400;
+}
 
 char *spiffe_dir(const struct kubernetes_options *o)
 {
@@ -28,12 +33,24 @@ static cJSON *add_volume(cJSON *volumes, const char *name)
 	return v;
 }
 
-static void add_client_tls(cJSON *volumes, const char *secret)
+static void add_client_tls(cJSON *volumes, const struct render *r)
 {
 	cJSON *s = json_put_object(add_volume(volumes, VOLUME_CLIENT_TLS), "secret");
 
-	json_put_str(s, "secretName", secret);
-	json_put_int(s, "defaultMode", MODE_OWNER_READS);
+	json_put_str(s, "secretName", r->o->client_tls_secret_name);
+	json_put_int(s, "defaultMode", secret_mode(r));
+}
+
+static void add_proxy_auth(cJSON *volumes, const struct render *r)
+{
+	cJSON *s = json_put_object(add_volume(volumes, VOLUME_PROXY_AUTH), "secret");
+	cJSON *item;
+
+	json_put_str(s, "secretName", r->o->proxy_auth_secret_name);
+	json_put_int(s, "defaultMode", secret_mode(r));
+	item = json_add_object(json_put_array(s, "items"));
+	json_put_str(item, "key", r->o->proxy_auth_secret_key);
+	json_put_str(item, "path", PROXY_AUTH_FILE);
 }
 
 static void add_spiffe(cJSON *volumes)
@@ -44,15 +61,15 @@ static void add_spiffe(cJSON *volumes)
 	json_put_bool(csi, "readOnly", true);
 }
 
-static void add_token(cJSON *volumes, int64_t ttl)
+static void add_token(cJSON *volumes, const struct render *r)
 {
 	cJSON *p = json_put_object(add_volume(volumes, VOLUME_SA_TOKEN), "projected");
 	cJSON *t;
 
-	json_put_int(p, "defaultMode", MODE_OWNER_READS);
+	json_put_int(p, "defaultMode", secret_mode(r));
 	t = json_put_object(json_add_object(json_put_array(p, "sources")), "serviceAccountToken");
 	json_put_str(t, "audience", SA_TOKEN_AUDIENCE);
-	json_put_int(t, "expirationSeconds", ttl);
+	json_put_int(t, "expirationSeconds", r->o->sa_token_ttl_secs);
 	json_put_str(t, "path", "token");
 }
 
@@ -89,12 +106,18 @@ cJSON *render_volumes(const struct render *r)
 	cJSON *volumes = json_array();
 
 	if (!str_empty(r->o->client_tls_secret_name))
-		add_client_tls(volumes, r->o->client_tls_secret_name);
+		add_client_tls(volumes, r);
+	if (!str_empty(r->o->proxy_auth_secret_name))
+		add_proxy_auth(volumes, r);
 	if (!str_empty(r->o->provider_spiffe_socket))
 		add_spiffe(volumes);
-	add_token(volumes, r->o->sa_token_ttl_secs);
+	add_token(volumes, r);
 	add_users(volumes, &r->config);
 	add_supervisor(volumes, r);
+	if (is_sidecar(r)) {
+		json_put_object(add_volume(volumes, VOLUME_SIDECAR_STATE), "emptyDir");
+		json_put_object(add_volume(volumes, VOLUME_SIDECAR_TLS), "emptyDir");
+	}
 	return volumes;
 }
 
@@ -115,17 +138,31 @@ cJSON *add_mount_read_only(cJSON *mounts, const char *volume, const char *path)
 	return m;
 }
 
-cJSON *render_mounts(const struct render *r)
+void add_identity_mounts(cJSON *mounts, const struct render *r)
 {
 	_cleanup_free_ char *spiffe = spiffe_dir(r->o);
-	cJSON *mounts = json_array();
-	const cJSON *v;
 
-	if (!str_empty(r->o->client_tls_secret_name))
-		add_mount_read_only(mounts, VOLUME_CLIENT_TLS, CLIENT_TLS_DIR);
 	if (spiffe != NULL)
 		add_mount_read_only(mounts, VOLUME_SPIFFE, spiffe);
 	add_mount_read_only(mounts, VOLUME_SA_TOKEN, SA_TOKEN_DIR);
+}
+
+void add_sidecar_mounts(cJSON *mounts)
+{
+	add_mount(mounts, VOLUME_SIDECAR_STATE, SIDECAR_STATE_DIR);
+	add_mount(mounts, VOLUME_SIDECAR_TLS, SIDECAR_TLS_DIR);
+}
+
+cJSON *render_mounts(const struct render *r)
+{
+	cJSON *mounts = json_array();
+	const cJSON *v;
+
+	if (!is_sidecar(r)) {
+		if (!str_empty(r->o->client_tls_secret_name))
+			add_mount_read_only(mounts, VOLUME_CLIENT_TLS, CLIENT_TLS_DIR);
+		add_identity_mounts(mounts, r);
+	}
 	cJSON_ArrayForEach(v, k8s_config_mounts(&r->config)) {
 		cJSON *m = add_mount(mounts, json_str(v, "name"), json_str(v, "mount_path"));
 		json_put_bool(m, "readOnly", json_bool(v, "read_only", true));
@@ -133,6 +170,8 @@ cJSON *render_mounts(const struct render *r)
 			json_put_str(m, "subPath", json_str(v, "sub_path"));
 	}
 	add_mount_read_only(mounts, supervisor_volume(r), r->o->supervisor_mount_path);
+	if (is_sidecar(r))
+		add_sidecar_mounts(mounts);
 	if (r->workspace)
 		add_mount(mounts, VOLUME_WORKSPACE, WORKSPACE_DIR);
 	return mounts;

@@ -16,8 +16,15 @@
 #define VOLUME_SUPERVISOR_CP "supervisor-bin" /* seed 000's name, with its method */
 #define VOLUME_WORKSPACE "workspace"          /* added by agent-sandbox for the claim template */
 
+#define VOLUME_SIDECAR_STATE "openshell-sidecar-state"
+#define VOLUME_SIDECAR_TLS "openshell-supervisor-tls"
+
 #define CLIENT_TLS_DIR "/etc/openshell-tls/client"
 #define SA_TOKEN_DIR "/var/run/secrets/openshell"
+#define PROXY_AUTH_DIR "/etc/openshell/auth"
+#define PROXY_AUTH_FILE "upstream-proxy"
+#define SIDECAR_STATE_DIR "/run/openshell-sidecar"
+#define SIDECAR_TLS_DIR "/etc/openshell-tls/proxy"
 #define SA_TOKEN_AUDIENCE "openshell-gateway" /* 1.10 */
 
 struct render;
@@ -34,5 +41,9 @@ char *spiffe_dir(const struct kubernetes_options *o);
 /* Adds {name, mountPath} and, when asked, readOnly: true. Returns the mount, borrowed. */
 cJSON *add_mount(cJSON *mounts, const char *volume, const char *path);
 cJSON *add_mount_read_only(cJSON *mounts, const char *volume, const char *path);
+/* What a container needs that speaks to the gateway: SPIFFE socket and token. What both containers
+ * of sidecar topology share. */
+void add_identity_mounts(cJSON *mounts, const struct render *r);
+void add_sidecar_mounts(cJSON *mounts);
 
 #endif
