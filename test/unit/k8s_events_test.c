@@ -123,6 +123,10 @@ TEST(only_the_agents_image_completes_the_step)
 			  object),
 		   "complete_step") == NULL,
 	   true);
+	EQ(PROGRESS(mapped(event("Pulled", "spec.containers{openshell-supervisor-network}", sup),
+			   object),
+		    "complete_step") == NULL,
+	   true);
 	/* an image volume is pulled without a container */
 	EQ(PROGRESS(mapped(event("Pulled", NULL, sup), object), "complete_step") == NULL, true);
 	STREQ(PROGRESS(mapped(event("Pulled", NULL, agent), object), "complete_step"),

@@ -168,8 +168,8 @@ static struct str quoted(struct str s)
 }
 
 /*
- * Whether an image event is about a container that only prepares the pod: an init container by its
- * path; without one (an image volume has none) by the image, when the object tells the agent's.
+ * Whether an image event is about another container than the agent's: by its path; without one (an
+ * image volume has none) by the image, when the object tells the agent's.
  */
 static bool is_helpers(const cJSON *event, const cJSON *object)
 {
@@ -182,7 +182,7 @@ static bool is_helpers(const cJSON *event, const cJSON *object)
 		"image");
 
 	if (!str_empty(path))
-		return str_starts(str_of(path), "spec.initContainers");
+		return !streq(path, "spec.containers{agent}");
 	return agents != NULL && image.n > 0 && !str_is(image, agents);
 }
 
