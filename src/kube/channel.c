@@ -436,7 +436,7 @@ void channel_free(struct channel *ch)
 	timer_stop(ch->loop, &ch->timer);
 	loop_later_cancel(&ch->pump);
 	list_each(l, &ch->links, struct link, place)
-		link_free(l);
+		link_free_now(l);
 	resolver_free(ch->resolver);
 	tls_client_unref(ch->identity);
 	url_fini(&ch->server);

@@ -38,8 +38,10 @@ bool link_has_room(const struct link *l);
 void link_send(struct link *l, struct exchange *x);
 /* Takes nothing new, and ends when what it carries has. */
 void link_drain(struct link *l);
-/* Ends it now, without a word to what it carries. */
+/* Ends it, without a word to what it carries; also from its own callbacks. */
 void link_free(struct link *l);
+/* The same, but from outside of them. */
+void link_free_now(struct link *l);
 /* Stops carrying x, and says nothing to it. */
 void link_withdraw(struct link *l, struct exchange *x);
 

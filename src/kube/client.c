@@ -533,8 +533,11 @@ void kube_client_free(struct kube_client *c)
 {
 	if (c == NULL)
 		return;
-	list_each(r, &c->requests, struct kube_request, place)
+	list_each(r, &c->requests, struct kube_request, place) {
 		retire(r);
+		loop_later_cancel(&r->free_later);
+		release(&r->free_later);
+	}
 	loop_later_cancel(&c->begin);
 	channel_free(c->channel);
 	kube_auth_free(c->auth);

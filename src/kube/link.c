@@ -305,6 +305,14 @@ void link_withdraw(struct link *l, struct exchange *x)
 	channel_link_ended(l->channel, l, &none);
 }
 
+static void close_link(struct link *l)
+{
+	list_del(&l->place);
+	timer_stop(channel_loop(l->channel), &l->idle);
+	h2_conn_free(steal(&l->h2));
+	http1_client_free(steal(&l->h1));
+}
+
 static void release(struct later *later)
 {
 	free(container_of(later, struct link, free_later));
@@ -312,10 +320,13 @@ static void release(struct later *later)
 
 void link_free(struct link *l)
 {
-	list_del(&l->place);
-	timer_stop(channel_loop(l->channel), &l->idle);
-	h2_conn_free(steal(&l->h2));
-	http1_client_free(steal(&l->h1));
+	close_link(l);
 	l->free_later.run = release;
 	loop_later(channel_loop(l->channel), &l->free_later);
+}
+
+void link_free_now(struct link *l)
+{
+	close_link(l);
+	free(l);
 }
