@@ -200,6 +200,8 @@ TEST(adapt_05_sandbox_suspended_never_comes_alone)
 					   "Suspended", "False", "PodTerminating", "its own", "2")),
 		 POD_UNKNOWN);
 	STREQ(condition(s, "Suspended")->message, "its own");
+	/* and to a gateway that did not ask for the stop it would be Error even then (1.11) */
+	STREQ(says(s, "Ready"), "False/DependenciesNotReady");
 }
 
 /* 5.5 item 6: a resumed sandbox must not become Error for what was said while it was stopped */

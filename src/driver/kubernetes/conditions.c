@@ -130,7 +130,9 @@ static void adapt_stopping(struct conditions *all, const struct k8s_view *v)
 		else
 			set(all, "Suspended", "False", "PodTerminating", "the pod is ending");
 	}
-	if (ready == NULL || (ready->fresh && !condition_is(ready, "True")))
+	/* while its pod ends, SandboxSuspended would be an error to a gateway that asked for no stop */
+	if (ready == NULL || (ready->fresh && !condition_is(ready, "True") &&
+			      (state == STOP_DONE || !streq(ready->reason, "SandboxSuspended"))))
 		return;
 	if (state == STOP_DONE)
 		set(all, "Ready", "False", "SandboxSuspended", "the sandbox is stopped");
