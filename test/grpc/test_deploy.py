@@ -32,7 +32,9 @@ def one(docs, kind):
 class Deploy(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.help = subprocess.run([BINARY, "driver", "--help"], check=True, capture_output=True, text=True).stdout
+        cls.help = subprocess.run(
+            [BINARY, "driver", "--help"], check=True, capture_output=True, text=True
+        ).stdout
         cls.flags = set(FLAG.findall(cls.help))
 
     def test_every_manifest_is_a_list_of_named_objects(self):
@@ -43,9 +45,13 @@ class Deploy(unittest.TestCase):
                 self.assertTrue(d["apiVersion"] and d["kind"] and d["metadata"]["name"], path)
 
     def test_the_documentation_names_flags_that_exist(self):
-        self.assertEqual(set(FLAG.findall(text_of("docs", "driver.md"))) - self.flags - FOREIGN, set())
+        self.assertEqual(
+            set(FLAG.findall(text_of("docs", "driver.md"))) - self.flags - FOREIGN, set()
+        )
         for path in glob.glob(os.path.join(ROOT, "deploy", "**", "*.yaml"), recursive=True):
-            prose = "\n".join(line for line in text_of(path).splitlines() if line.lstrip().startswith("#"))
+            prose = "\n".join(
+                line for line in text_of(path).splitlines() if line.lstrip().startswith("#")
+            )
             self.assertEqual(set(FLAG.findall(prose)) - self.flags - FOREIGN, set(), path)
 
     def test_the_unit_names_variables_that_exist(self):
@@ -61,19 +67,37 @@ class Deploy(unittest.TestCase):
         for name in args:
             self.assertIn("--" + name, self.flags)
         self.assertIn("--compute-driver-socket=" + args["socket"], gateway["args"])
-        table = re.findall(r'^(\w+) = "(.*)"$', one(docs, "ConfigMap")["data"]["gateway.toml"].split(
-            "[openshell.drivers.kubernetes]")[1], re.M)
-        self.assertEqual(dict(table), {"namespace": args["namespace"], "gateway_id": args["gateway-id"],
-                                       "service_account_name": args["sandbox-service-account"],
-                                       "workspace_mode": "shared"})
-        self.assertEqual(sum(m["name"] == "driver-socket" for c in (driver, gateway) for m in c["volumeMounts"]), 2)
+        table = re.findall(
+            r'^(\w+) = "(.*)"$',
+            one(docs, "ConfigMap")["data"]["gateway.toml"].split("[openshell.drivers.kubernetes]")[
+                1
+            ],
+            re.M,
+        )
+        self.assertEqual(
+            dict(table),
+            {
+                "namespace": args["namespace"],
+                "gateway_id": args["gateway-id"],
+                "service_account_name": args["sandbox-service-account"],
+                "workspace_mode": "shared",
+            },
+        )
+        self.assertEqual(
+            sum(m["name"] == "driver-socket" for c in (driver, gateway) for m in c["volumeMounts"]),
+            2,
+        )
 
     def test_the_driver_takes_the_deployments_arguments(self):
         docs = documents("deploy", "kubernetes", "gateway-with-driver.yaml")
         driver = one(docs, "Deployment")["spec"]["template"]["spec"]["initContainers"][0]
         # all is read, and then it fails at what no test machine has
-        done = subprocess.run([BINARY, "driver", *driver["args"], "--socket", "/proc/none/driver.sock"],
-                              capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [BINARY, "driver", *driver["args"], "--socket", "/proc/none/driver.sock"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("/proc/none", done.stderr)
 
@@ -81,7 +105,9 @@ class Deploy(unittest.TestCase):
         for path in glob.glob(os.path.join(ROOT, "deploy", "kubernetes", "rbac-*.yaml")):
             for d in documents(path):
                 for rule in d.get("rules", []):
-                    self.assertNotIn("*", rule["resources"] + rule["verbs"] + rule["apiGroups"], path)
+                    self.assertNotIn(
+                        "*", rule["resources"] + rule["verbs"] + rule["apiGroups"], path
+                    )
                     if "pods" in rule["resources"]:
                         self.assertLessEqual(set(rule["verbs"]), {"get", "list", "watch"}, path)
 
