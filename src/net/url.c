@@ -21,7 +21,7 @@ static int hex(char c)
 /* Percent-decoded; NULL when that is malformed or gives a control character. The caller's. */
 static char *decode(struct str s)
 {
-	char *out = xmalloc(s.n + 1), *to = out;
+	char *out = xcalloc(1, s.n + 1), *to = out;
 
 	for (size_t i = 0; i < s.n; i++) {
 		int c = (unsigned char)s.p[i];
@@ -37,7 +37,6 @@ static char *decode(struct str s)
 		}
 		*to++ = (char)c;
 	}
-	*to = '\0';
 	return out;
 }
 

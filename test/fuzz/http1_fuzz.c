@@ -1,5 +1,5 @@
 /*
- * HTTP/1.1 responses, in pieces whose size the first byte rules; and the answers of proxies. However
+ * HTTP/1.1 responses, in pieces whose size the first byte rules; and the answers of proxies, and URLs. However
  * they are cut, the same comes out.
  */
 #include <string.h>
@@ -78,6 +78,17 @@ static void talk_to_proxy(const char *url, struct str text, size_t step)
 	url_fini(&u);
 }
 
+static void read_url(struct str text)
+{
+	_cleanup_free_ char *copy = str_dup(text);
+	struct url u;
+	struct err e;
+
+	if (url_parse(&u, copy, "fuzz", &e) == 0)
+		must(u.host[0] != '\0' && u.port != 0);
+	url_fini(&u);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	if (n < 2)
@@ -90,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	must(r1 == r2);
 	if (r1 == HTTP1_DONE)
 		must(a.body == b.body && a.byte_sum == b.byte_sum);
+	read_url(text);
 	talk_to_proxy("http://p", text, step);
 	talk_to_proxy("socks5://u:p@p", text, step);
 	return 0;
