@@ -125,7 +125,7 @@ static void deliver(struct grpc_call *call, struct str bytes)
 		grpc_call_end(call, GRPC_INVALID_ARGUMENT, "more than one request message");
 		return;
 	}
-	void *m = grpc_unpack(call->entry.method->in, bytes, a, &e);
+	void *m = grpc_unpack(call->entry.method->in, &call->reader, bytes, a, &e);
 	if (m == NULL)
 		grpc_call_end(call, GRPC_INVALID_ARGUMENT, e.text);
 	else if (!many)

@@ -184,7 +184,7 @@ static void deliver(struct grpc_rpc *r, struct str bytes)
 		return;
 	}
 	r->got_one = true;
-	void *m = grpc_unpack(r->out, bytes, &r->message_arena, &e);
+	void *m = grpc_unpack(r->out, &r->reader, bytes, &r->message_arena, &e);
 	if (m == NULL)
 		rpc_endf(r, GRPC_INTERNAL, "malformed answer: %s", e.text);
 	else if (r->ops->message != NULL)

@@ -7,7 +7,7 @@
 
 enum {
 	FLAG_COMPRESSED = 1,
-	KEEP = 64 * 1024, /* a larger buffer is not kept for the next message */
+	KEEP = 72 * 1024, /* a larger buffer is not made at once, nor kept for the next message */
 };
 
 void grpc_reader_init(struct grpc_reader *r, size_t max)
@@ -71,6 +71,8 @@ enum grpc_read grpc_reader_next(struct grpc_reader *r, struct str *in, struct st
 		return rv;
 	size_t whole = GRPC_FRAME_HEAD + message_length(frame.p);
 	if (held || in->n < whole) {
+		if (whole <= KEEP) /* at once, and not by doubling */
+			buf_room(&r->held, whole - r->held.n);
 		hold(r, in, whole - r->held.n);
 		frame = buf_view(&r->held);
 		if (frame.n < whole)
@@ -101,19 +103,20 @@ size_t grpc_reader_held(const struct grpc_reader *r)
 	return r->held.n;
 }
 
-void *grpc_unpack(const ProtobufCMessageDescriptor *type, struct str bytes, struct arena *a,
-		  struct err *e)
+void *grpc_unpack(const ProtobufCMessageDescriptor *type, const struct grpc_reader *r,
+		  struct str message, struct arena *a, struct err *e)
 {
-	/* wire_unpack changes what it reads, and these may lie in a buffer that is not ours */
-	void *own = arena_try(a, bytes.n);
-
+	/* wire_unpack changes what it reads: that may be done in the reader, but not in the input */
+	if (r->held.n > 0)
+		return wire_unpack(type, r->held.p + r->held.at + GRPC_FRAME_HEAD, message.n, a, e);
+	void *own = arena_try(a, message.n);
 	if (own == NULL) {
 		err_set(e, EMSGSIZE, "the message is too large");
 		return NULL;
 	}
-	if (bytes.n > 0)
-		memcpy(own, bytes.p, bytes.n);
-	return wire_unpack(type, own, bytes.n, a, e);
+	if (message.n > 0)
+		memcpy(own, message.p, message.n);
+	return wire_unpack(type, own, message.n, a, e);
 }
 
 struct h2_chunk *grpc_frame(const ProtobufCMessage *m)

@@ -45,10 +45,10 @@ bool grpc_reader_partial(const struct grpc_reader *r);
 /* Bytes held. */
 size_t grpc_reader_held(const struct grpc_reader *r);
 
-/* A received message of the given type, in the arena; NULL with *e filled when it is malformed or
- * does not fit. The bytes are not changed. */
-void *grpc_unpack(const ProtobufCMessageDescriptor *type, struct str bytes, struct arena *a,
-		  struct err *e);
+/* The message that grpc_reader_next gave, not yet released, as one of the given type in the arena;
+ * NULL with *e filled when it is malformed or does not fit. */
+void *grpc_unpack(const ProtobufCMessageDescriptor *type, const struct grpc_reader *r,
+		  struct str message, struct arena *a, struct err *e);
 
 /* The message framed; one reference, the caller's. */
 struct h2_chunk *grpc_frame(const ProtobufCMessage *m);

@@ -736,7 +736,7 @@ TEST(requests_of_all_calls_together_are_bounded)
 	bytes_value b = bytes_of(block, sizeof block);
 	int refused = 0;
 
-	cfg.receive_max = 700 * 1000; /* a request is held twice: as bytes, and unpacked */
+	cfg.receive_max = 350 * 1000;
 	set_up_with(&cfg);
 	for (size_t i = 0; i < ARRAY_LEN(s); i++)
 		start(&s[i], "/t.T/Park", BYTES, false, &b, 0);
