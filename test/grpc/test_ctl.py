@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import time
@@ -11,8 +12,6 @@ from support import BINARY, GatewayTest, WAIT, eventually
 
 
 class Ctl(GatewayTest):
-    server = {"controller": True}
-
     def ctl(self, *words, stdin=None, code=0):
         done = subprocess.run([BINARY, "ctl", "--socket", self.driver.socket, *words], input=stdin,
                               capture_output=True, text=True, timeout=WAIT)
@@ -81,7 +80,7 @@ class Ctl(GatewayTest):
         os.close(slave)
         self.create()
         seen, end = b"", time.monotonic() + WAIT
-        while b"Ready" not in seen and time.monotonic() < end:
+        while b"Ready" not in seen and select.select([master], [], [], end - time.monotonic())[0]:
             seen += os.read(master, 65536)
         self.assertIn(b"\x1b[H\x1b[2J", seen)
         self.assertIn(b"demo", seen)
