@@ -41,7 +41,10 @@ static void place_told(struct place_wait *w, const struct place *place, const st
 	struct ensure *s = container_of(w, struct ensure, place);
 
 	(void)place;
-	if (e)
+	/* what is the user's to mend when he creates is here the gateway's own call (3.5) */
+	if (e && e->code == GRPC_FAILED_PRECONDITION)
+		op_fail(&s->op, GRPC_INTERNAL, "%s", e->text);
+	else if (e)
 		op_fail_err(&s->op, e);
 	else
 		op_reply(&s->op, &ensured);
