@@ -100,6 +100,7 @@ void grpc_server_serve(struct grpc_server *srv, struct conn *c)
 	struct h2_conn_config h2 = {
 		.h2 = H2_CONFIG_DEFAULT,
 		.open_ms = cfg->open_ms,
+		.unused_ms = cfg->unused_ms,
 		.idle_ms = cfg->idle_ms,
 		.ping_ms = cfg->ping_ms,
 		.pong_ms = cfg->pong_ms,

@@ -78,6 +78,7 @@ struct grpc_config {
 	size_t stream_queue_max; /* bytes that wait for a slow reader, of a call and of */
 	size_t conn_queue_max;   /* a connection */
 	int64_t open_ms;         /* until a connection's preface is there */
+	int64_t unused_ms;       /* from then to its first call; then it is ended */
 	int64_t idle_ms;         /* without a call, once there was one */
 	int64_t ping_ms, pong_ms;
 	int64_t stall_ms; /* that a peer may take nothing from its socket */
@@ -93,6 +94,7 @@ struct grpc_config {
 			      .stream_queue_max = 256 * 1024,                                      \
 			      .conn_queue_max = 16 * 1024 * 1024,                                  \
 			      .open_ms = 10 * 1000,                                                \
+			      .unused_ms = 60 * 1000,                                              \
 			      .stall_ms = 120 * 1000})
 
 struct grpc_server *grpc_server_new(struct loop *l, const struct grpc_config *c);

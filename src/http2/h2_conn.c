@@ -27,8 +27,10 @@ struct h2_conn {
 	struct later free_later;
 	struct timer reread; /* bytes wait in the transport, but other connections come first */
 	struct timer timer; /* at the earliest of the points below; each 0 when it does not count */
-	int64_t open_by, idle_since, heard, pinged, stalled, drain_by;
+	int64_t open_by, unused_since, idle_since, heard, pinged, stalled, drain_by;
 	unsigned busy; /* we are below a callback, so that nothing may be released */
+	bool opened;   /* the peer's SETTINGS are there */
+	bool used;     /* there has been a stream */
 	bool broken;   /* h2_feed failed: only what is left to say is written */
 	bool ended, freed;
 };
@@ -115,6 +117,7 @@ static void arm(struct h2_conn *hc)
 
 	earliest(&at, hc->open_by, 1);
 	earliest(&at, hc->drain_by, 1);
+	earliest(&at, hc->unused_since, hc->cfg.unused_ms);
 	earliest(&at, hc->idle_since, hc->cfg.idle_ms);
 	earliest(&at, hc->stalled, hc->cfg.stall_ms);
 	if (hc->pinged != 0)
@@ -139,7 +142,7 @@ static bool expired(struct h2_conn *hc, int64_t now, struct err *why)
 	if (passed(now, hc->open_by, 1))
 		err_set(why, ETIMEDOUT, "no HTTP/2 preface within %lld ms", (long long)c->open_ms);
 	else if (passed(now, hc->drain_by, 1))
-		err_set(why, ETIMEDOUT, "calls not finished within %lld ms",
+		err_set(why, ETIMEDOUT, "not drained within %lld ms",
 			(long long)c->drain_ms);
 	else if (passed(now, hc->stalled, c->stall_ms))
 		err_set(why, ETIMEDOUT, "the peer read nothing for %lld ms",
@@ -164,8 +167,9 @@ static void timer_fired(struct timer *t)
 		end(hc, &why);
 		return;
 	}
-	if (passed(now, hc->idle_since, hc->cfg.idle_ms)) {
-		hc->idle_since = 0;
+	if (passed(now, hc->idle_since, hc->cfg.idle_ms) ||
+	    passed(now, hc->unused_since, hc->cfg.unused_ms)) {
+		hc->idle_since = hc->unused_since = 0;
 		h2_conn_drain(hc);
 	}
 	if (hc->pinged == 0 && passed(now, hc->heard, hc->cfg.ping_ms)) {
@@ -276,6 +280,21 @@ static ssize_t read_in(struct h2_conn *hc)
 	return n;
 }
 
+/* The peer's preface, and its first request, each have a deadline. */
+static void note_open(struct h2_conn *hc)
+{
+	if (h2_streams(hc->session) > 0)
+		hc->used = true;
+	if (hc->used)
+		hc->unused_since = 0;
+	if (hc->opened || !h2_is_open(hc->session))
+		return;
+	hc->opened = true;
+	hc->open_by = 0;
+	if (!hc->used && hc->cfg.unused_ms != 0)
+		hc->unused_since = mono_ms();
+}
+
 static void conn_ready(struct conn *c, bool readable, bool writable)
 {
 	struct h2_conn *hc = c->owner;
@@ -293,8 +312,7 @@ static void conn_ready(struct conn *c, bool readable, bool writable)
 		peer_gone(hc, n);
 		return;
 	}
-	if (hc->open_by != 0 && h2_is_open(hc->session))
-		hc->open_by = 0;
+	note_open(hc);
 	if (n > 0 || writable)
 		loop_later(hc->loop, &hc->flush);
 }

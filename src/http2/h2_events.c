@@ -240,7 +240,7 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
 		how = H2_END_DONE;
 	else if (st->resetting && !st->too_large)
 		how = H2_END_CANCELLED;
-	else if (!s->server && code == H2_REFUSED_STREAM)
+	else if (!s->server && !st->too_large && code == H2_REFUSED_STREAM)
 		how = H2_END_REFUSED;
 	nghttp2_session_set_stream_user_data(ng, id, NULL);
 	if (s->server)
@@ -303,6 +303,23 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 	return 0;
 }
 
+/* A header list that is too large to be sent (64 KiB: nghttp2's limit) would leave the stream open
+ * without an answer, or look as if the peer had refused the request. */
+static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *f, int why, void *arg)
+{
+	struct h2_session *s = arg;
+
+	if (s->dying)
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	struct h2_stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+	if (f->hd.type != NGHTTP2_HEADERS || why != NGHTTP2_ERR_FRAME_SIZE_ERROR || st == NULL)
+		return 0;
+	st->too_large = true;
+	if (s->server)
+		nghttp2_submit_rst_stream(ng, 0, st->id, H2_INTERNAL_ERROR);
+	return 0;
+}
+
 /* nghttp2's words for what is wrong; whether it ends the connection is seen later. */
 static int on_text(nghttp2_session *ng UNUSED, int code UNUSED, const char *msg, size_t n,
 		   void *arg)
@@ -334,6 +351,7 @@ nghttp2_session_callbacks *h2_callbacks(void)
 	nghttp2_session_callbacks_set_on_stream_close_callback(c, on_close);
 	nghttp2_session_callbacks_set_send_data_callback(c, send_data);
 	nghttp2_session_callbacks_set_on_frame_send_callback(c, on_sent);
+	nghttp2_session_callbacks_set_on_frame_not_send_callback(c, on_not_sent);
 	nghttp2_session_callbacks_set_error_callback2(c, on_text);
 	if (nghttp2_session_callbacks_set_rand_callback != NULL)
 		nghttp2_session_callbacks_set_rand_callback(c, fill_random);

@@ -77,7 +77,7 @@ struct h2_stream {
 	bool trailing;   /* our trailers are submitted */
 	bool ended;      /* our END_STREAM has left */
 	bool resetting;  /* ours */
-	bool too_large;  /* the header list; its fields are not kept */
+	bool too_large;  /* a header list: the peer's, whose fields are not kept, or ours */
 	bool blocked;    /* an h2_send was refused */
 	uint8_t interim; /* 1xx responses seen */
 	int status;

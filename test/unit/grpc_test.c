@@ -498,7 +498,7 @@ TEST(a_deadline_ends_the_call_on_both_sides)
 	bytes_value b = bytes_of("x", 1);
 
 	set_up();
-	start(&s, "/t.T/Park", BYTES, false, &b, 30);
+	start(&s, "/t.T/Park", BYTES, false, &b, 500);
 	finish(&s);
 	EQ(s.status, GRPC_DEADLINE_EXCEEDED);
 	while (cancels == 0)
@@ -615,6 +615,8 @@ TEST(a_slow_reader_costs_bounded_memory_and_holds_up_nobody)
 
 	set_up();
 	start(&slow, "/t.T/Flood", BYTES, true, &n, 0);
+	while (slow.messages == 0)
+		run_for(5);
 	run_for(50);
 	EQ(slow.messages, 1);
 	/* its window, what we queue for it, and the buffers of the sockets */
@@ -638,7 +640,9 @@ TEST(messages_are_delivered_before_the_end_of_a_paused_call)
 
 	set_up();
 	start(&s, "/t.T/Count", UINT, true, &n, 0);
-	run_for(30);
+	while (s.messages == 0)
+		run_for(5);
+	run_for(100);
 	EQ(s.messages, 1);
 	OK(!s.ended);
 	for (int i = 2; i <= 5; i++) {
@@ -685,17 +689,18 @@ TEST(a_paused_call_makes_its_client_stop)
 	set_up();
 	grpc_server_add(server, slow_methods, 1, NULL);
 	start(&s, "/t.Slow/Take", UINT, false, NULL, 0);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 20 || sum == 0; i++) {
 		while (sent < 1000 && grpc_rpc_send(s.rpc, &b))
 			sent++;
-		run_for(2);
+		run_for(5);
 	}
 	EQ(sum, 1);
 	OK(sent < 150); /* two windows of 256 KiB, and the sockets */
 	uint32_t then = sent;
 	for (uint32_t i = 1; i < then; i++) {
 		grpc_resume(parked);
-		run_for(1);
+		while (sum == i)
+			run_for(1);
 		EQ(sum, i + 1);
 	}
 	OK(writables > 0);

@@ -113,6 +113,24 @@ TEST(a_waiting_request_may_be_reset_or_released)
 	tear_down();
 }
 
+TEST(a_request_too_large_to_be_sent_is_no_refusal)
+{
+	struct h2_field big = {STR("x-big"), {calloc(1, 70000), 70000}};
+	struct h2_request r = get;
+
+	memset((char *)big.value.p, 'x', 70000);
+	r.fields = &big;
+	r.n = 1;
+	set_up(false);
+	feed();
+	OK(h2_request(session, &r, &ops, NULL, &broken) != NULL);
+	take();
+	EQ(closes, 1);
+	EQ(outcome, H2_END_RESET);
+	tear_down();
+	free((char *)big.value.p);
+}
+
 TEST(goaway_says_which_requests_may_be_repeated)
 {
 	static const uint8_t last_is_1[8] = {0, 0, 0, 1, 0, 0, 0, 0};

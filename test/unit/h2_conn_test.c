@@ -146,6 +146,30 @@ TEST(an_open_connection_may_be_idle_for_ever)
 	tear_down();
 }
 
+TEST(a_connection_without_a_request_ends_where_that_is_configured)
+{
+	cfg.unused_ms = 20;
+	cfg.drain_ms = 20; /* this peer does not answer the PING */
+	set_up(true);
+	say(PREFACE, sizeof PREFACE - 1);
+	run_until_ended();
+	STREQ(why.text, "not drained within 20 ms");
+	tear_down();
+}
+
+TEST(a_connection_that_had_a_request_is_used)
+{
+	cfg.unused_ms = 20;
+	set_up(true);
+	say(PREFACE REQUEST, sizeof PREFACE REQUEST - 1);
+	run_for(1000);
+	EQ(requests, 1);
+	h2_respond_end(last, 200, NULL, 0);
+	run_for(60);
+	OK(!ended);
+	tear_down();
+}
+
 TEST(an_idle_connection_ends_where_that_is_configured)
 {
 	cfg.idle_ms = 20;
@@ -176,7 +200,7 @@ TEST(a_silent_peer_is_pinged_and_then_given_up)
 TEST(a_peer_that_answers_pings_stays)
 {
 	cfg.ping_ms = 10;
-	cfg.pong_ms = 200;
+	cfg.pong_ms = 10 * 1000;
 	set_up(false);
 	say(SETTINGS, sizeof SETTINGS - 1);
 	for (int i = 0; i < 10; i++) {

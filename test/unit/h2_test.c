@@ -248,6 +248,22 @@ TEST(streams_beyond_the_limit_are_refused_or_end_the_connection)
 	tear_down();
 }
 
+TEST(an_answer_too_large_to_be_sent_resets_the_stream)
+{
+	struct h2_field big = {STR("x-big"), {calloc(1, 70000), 70000}};
+
+	set_up(true);
+	answer_at_once = false;
+	memset((char *)big.value.p, 'x', 70000);
+	put_headers(1, END_STREAM, REQUEST, NULL);
+	feed();
+	h2_respond_end(last, 200, &big, 1);
+	expect_reset(1, H2_INTERNAL_ERROR);
+	EQ(closes, 1);
+	tear_down();
+	free((char *)big.value.p);
+}
+
 /* ---- streams that are no more ---- */
 
 TEST(frames_for_a_stream_the_peer_closed_end_the_connection)
