@@ -9,9 +9,10 @@ static const char *const type_names[] = {
 };
 _Static_assert(ARRAY_LEN(type_names) == KUBE_ERROR + 1, "a name for each type");
 
-int kube_event_parse(struct str line, enum kube_event_type *type, cJSON **object, struct err *e)
+int kube_event_parse(struct json_pool *pool, struct str line, enum kube_event_type *type,
+		     const cJSON **object, struct err *e)
 {
-	_cleanup_json_ cJSON *event = json_parse(line, "a watch event", e);
+	const cJSON *event = json_pool_parse(pool, line, "a watch event", e);
 
 	if (event == NULL)
 		return -1;
@@ -21,9 +22,9 @@ int kube_event_parse(struct str line, enum kube_event_type *type, cJSON **object
 		t++;
 	if (t == ARRAY_LEN(type_names))
 		return err_set(e, EPROTO, "a watch event of the unknown type \"%.32s\"", name);
-	if (!cJSON_IsObject(json_get(event, "object")))
+	*object = json_get(event, "object");
+	if (!cJSON_IsObject(*object))
 		return err_set(e, EPROTO, "a watch event without an object");
 	*type = (enum kube_event_type)t;
-	*object = cJSON_DetachItemFromObjectCaseSensitive(event, "object");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <cJSON.h>
 
 #include "base/err.h"
+#include "base/json_pool.h"
 #include "base/str.h"
 
 enum kube_event_type {
@@ -17,8 +18,9 @@ enum kube_event_type {
 	KUBE_ERROR,    /* object is a Status */
 };
 
-/* Parses a line. *object is the caller's on success. An event of a type that nobody knows, or
- * without an object, is an error. */
-int kube_event_parse(struct str line, enum kube_event_type *type, cJSON **object, struct err *e);
+/* Parses a line. *object lives in the pool until its next use. An event of a type that nobody knows,
+ * or without an object, is an error. */
+int kube_event_parse(struct json_pool *pool, struct str line, enum kube_event_type *type,
+		     const cJSON **object, struct err *e);
 
 #endif

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/json_pool.h"
 #include "base/util.h"
 #include "kube/client_impl.h"
 #include "kube/items.h"
@@ -12,6 +13,7 @@ struct kube_list {
 	char *path; /* of the first page */
 	struct kube_request *request;
 	struct kube_items items;
+	struct json_pool pool;
 	struct kube_error error; /* why we ended a page ourselves */
 	struct later free_later;
 	bool cancelled;
@@ -24,6 +26,7 @@ static void list_free(struct later *later)
 	struct kube_list *l = container_of(later, struct kube_list, free_later);
 
 	kube_items_fini(&l->items);
+	json_pool_fini(&l->pool);
 	free(l->path);
 	free(l);
 }
@@ -48,7 +51,7 @@ static bool on_item(void *owner, struct str text)
 {
 	struct kube_list *l = owner;
 	struct err e;
-	_cleanup_json_ cJSON *object = json_parse(text, "an object in the list", &e);
+	const cJSON *object = json_pool_parse(&l->pool, text, "an object in the list", &e);
 
 	if (object == NULL) {
 		kube_error_set(&l->error, KUBE_BAD_ANSWER, "%s", e.text);

@@ -55,6 +55,7 @@ struct kube_reflector {
 
 	struct kube_list *list;
 	struct kube_request *watch;
+	struct json_pool pool; /* the event at hand */
 	int64_t watch_began;
 	unsigned failures; /* in a row; rules the backoff */
 	struct timer timer;
@@ -361,16 +362,15 @@ static void on_line(void *owner, struct str line)
 	struct kube_error error;
 	struct err e;
 	enum kube_event_type type;
-	cJSON *object = NULL;
+	const cJSON *object;
 
-	if (kube_event_parse(line, &type, &object, &e) < 0) {
+	if (kube_event_parse(&r->pool, line, &type, &object, &e) < 0) {
 		/* an event that cannot be read is missed, and only a list tells what it was */
 		kube_error_set(&error, KUBE_BAD_ANSWER, "%s", e.text);
 		watch_failed(r, &error);
 		return;
 	}
 	on_event(r, type, object);
-	cJSON_Delete(object);
 }
 
 static void on_ended(void *owner, const struct kube_error *error)
@@ -436,6 +436,7 @@ static void reflector_free(struct later *later)
 	while (map_next(&r->objects, &at, NULL, &value))
 		free(value);
 	map_fini(&r->objects);
+	json_pool_fini(&r->pool);
 	free(r->version);
 	free(r->path);
 	free(r->label_selector);

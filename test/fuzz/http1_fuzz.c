@@ -1,6 +1,6 @@
 /*
- * HTTP/1.1 responses, in pieces whose size the first byte rules; and the answers of proxies, and URLs. However
- * they are cut, the same comes out.
+ * HTTP/1.1 responses, the answers of proxies, and URLs; in pieces whose size the first byte rules.
+ * However they are cut, the same comes out.
  */
 #include <string.h>
 

@@ -13,6 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
+static struct json_pool pool;
+
 struct sum {
 	uint64_t hash;
 	size_t pieces;
@@ -27,16 +29,15 @@ static void add(struct sum *s, struct str text)
 static bool on_line(void *owner, struct str line)
 {
 	enum kube_event_type type;
-	cJSON *object = NULL;
+	const cJSON *object;
 	struct err e;
 
 	add(owner, line);
-	if (kube_event_parse(line, &type, &object, &e) == 0 && type == KUBE_ERROR) {
+	if (kube_event_parse(&pool, line, &type, &object, &e) == 0 && type == KUBE_ERROR) {
 		struct kube_error error;
 		kube_error_from_status(&error, 0, object, STR_NONE);
 		must(error.fault != KUBE_NONE && error.message[0] != '\0');
 	}
-	cJSON_Delete(object);
 	return true;
 }
 
@@ -44,7 +45,7 @@ static bool on_item(void *owner, struct str text)
 {
 	struct err e;
 
-	cJSON_Delete(json_parse(text, "item", &e));
+	json_pool_parse(&pool, text, "item", &e);
 	add(owner, text);
 	return true;
 }

@@ -305,14 +305,15 @@ TEST(event_types_are_known)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		char line[100];
 		enum kube_event_type type;
-		cJSON *object;
+		const cJSON *object;
+		struct json_pool pool = JSON_POOL_INIT;
 		struct err e = {0};
 
 		snprintf(line, sizeof line, "{\"type\":\"%s\",\"object\":{\"a\":1}}", names[i]);
-		EQ(kube_event_parse(str_of(line), &type, &object, &e), 0);
+		EQ(kube_event_parse(&pool, str_of(line), &type, &object, &e), 0);
 		EQ(type, i);
 		EQ(json_int(object, "a", 0), 1);
-		cJSON_Delete(object);
+		json_pool_fini(&pool);
 	}
 }
 
@@ -332,10 +333,12 @@ TEST(event_that_is_none_is_refused)
 
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
 		enum kube_event_type type;
-		cJSON *object = NULL;
+		const cJSON *object;
+		struct json_pool pool = JSON_POOL_INIT;
 		struct err e = {0};
 
-		EQ(kube_event_parse(str_of(lines[i]), &type, &object, &e), -1);
-		OK(object == NULL && e.text[0] != '\0');
+		EQ(kube_event_parse(&pool, str_of(lines[i]), &type, &object, &e), -1);
+		OK(e.text[0] != '\0');
+		json_pool_fini(&pool);
 	}
 }
