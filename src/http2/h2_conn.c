@@ -142,8 +142,7 @@ static bool expired(struct h2_conn *hc, int64_t now, struct err *why)
 	if (passed(now, hc->open_by, 1))
 		err_set(why, ETIMEDOUT, "no HTTP/2 preface within %lld ms", (long long)c->open_ms);
 	else if (passed(now, hc->drain_by, 1))
-		err_set(why, ETIMEDOUT, "not drained within %lld ms",
-			(long long)c->drain_ms);
+		err_set(why, ETIMEDOUT, "not drained within %lld ms", (long long)c->drain_ms);
 	else if (passed(now, hc->stalled, c->stall_ms))
 		err_set(why, ETIMEDOUT, "the peer read nothing for %lld ms",
 			(long long)c->stall_ms);

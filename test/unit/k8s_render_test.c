@@ -279,6 +279,22 @@ TEST(copy_self_needs_no_shell)
 	      "/opt/elsewhere/openshell-sandbox");
 }
 
+/* An API server that does not know image volumes drops them silently (seen with 1.34, gate off). */
+TEST(image_volume_on_an_old_server_is_refused)
+{
+	const struct kubernetes_options *o =
+		options(OURS " --supervisor-sideload-method image-volume");
+	struct k8s_facts f = *facts();
+	struct err e = {0};
+
+	f.server_minor = 30;
+	EQ(k8s_render(o, &f, sandbox_with("", ""), &e) == NULL, true);
+	EQ(e.code, GRPC_FAILED_PRECONDITION);
+	HAS(e.text, "image volumes need Kubernetes 1.31, this is 1.30");
+	f.server_minor = 0;
+	EQ(keep(k8s_render(o, &f, sandbox_with("", ""), &e)) != NULL, true);
+}
+
 TEST(image_volume_path_is_the_images)
 {
 	cJSON *got = plain(OURS " --supervisor-sideload-method image-volume "

@@ -115,6 +115,21 @@ static int check_proxy_uid(const struct render *r, struct err *e)
 		       (long long)r->o->sidecar_proxy_uid, (long long)uid);
 }
 
+/* Older servers drop such a volume without a word, and the pod finds no supervisor. From 1.31 to 1.34
+ * they may know it: the volume is behind a feature gate that we cannot ask for. */
+static int check_image_volume(const struct render *r, struct err *e)
+{
+	enum { IMAGE_VOLUME_MINOR = 31 };
+
+	if (r->sideload != SIDELOAD_IMAGE_VOLUME || r->f == NULL || r->f->server_minor == 0 ||
+	    r->f->server_minor >= IMAGE_VOLUME_MINOR)
+		return 0;
+	return err_set(e, GRPC_FAILED_PRECONDITION,
+		       "image volumes need Kubernetes 1.%d, this is 1.%d: the driver needs "
+		       "--supervisor-sideload-method init-container",
+		       IMAGE_VOLUME_MINOR, r->f->server_minor);
+}
+
 int render_init(struct render *r, const struct kubernetes_options *o, const struct k8s_facts *f,
 		const Openshell__Compute__V1__DriverSandbox *sandbox, struct err *e)
 {
@@ -136,7 +151,7 @@ int render_init(struct render *r, const struct kubernetes_options *o, const stru
 	r->sideload = kubernetes_sideload(o, f ? f->server_minor : 0);
 	decide_workspace(r);
 	decide_user_namespaces(r);
-	return 0;
+	return check_image_volume(r, e);
 }
 
 void render_fini(struct render *r)
