@@ -12,7 +12,12 @@ enum {
 
 	INTERIM_MAX = 16,        /* 1xx responses before the final one */
 	HEADER_BYTES_TIMES = 16, /* of header_list_max; beyond, the connection ends */
-	SMALL_DATA = 256,
+	/* tokens given, see h2_guard.c: peers answer what they get with window updates, and measure
+	 * the way with pings */
+	WORTH_OF_A_REQUEST = 3,
+	WORTH_OF_DATA = 3,
+	WORTH_OF_LITTLE_DATA = 1,
+	LITTLE_DATA = 256, /* bytes */
 };
 
 /* nghttp2 has this from 1.70 on; an older one finds random bytes by itself. */
@@ -85,6 +90,7 @@ static void request_arrived(struct h2_session *s, struct h2_stream *st)
 	static const struct h2_field none[1];
 
 	st->got_headers = true;
+	h2_bucket_give(&s->frames, WORTH_OF_A_REQUEST);
 	if (st->too_large) {
 		/* RFC 6585 5: Request Header Fields Too Large */
 		h2_respond_end(st, 431, none, 0);
@@ -218,7 +224,7 @@ static int on_data(nghttp2_session *ng, uint8_t flags UNUSED, int32_t id, const 
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	nghttp2_session_consume_connection(ng, n);
 	if (n > 0)
-		h2_bucket_give(&s->frames, 1);
+		h2_bucket_give(&s->frames, WORTH_OF_LITTLE_DATA);
 	if (st == NULL || st->ops->data == NULL)
 		nghttp2_session_consume_stream(ng, id, n);
 	else
@@ -264,8 +270,7 @@ static int send_data(nghttp2_session *ng UNUSED, nghttp2_frame *f UNUSED, const 
 	must(buf_add(s->out, head, H2_FRAME_HEAD));
 	h2_queue_move(&st->queue, s->out, n);
 	s->queued -= n;
-	/* the peer will answer with window updates, and perhaps with pings to measure the way */
-	h2_bucket_give(&s->frames, n < SMALL_DATA ? 1 : 3);
+	h2_bucket_give(&s->frames, n < LITTLE_DATA ? WORTH_OF_LITTLE_DATA : WORTH_OF_DATA);
 	return s->out->n >= s->most ? NGHTTP2_ERR_PAUSE : 0;
 }
 
@@ -325,8 +330,10 @@ static int on_text(nghttp2_session *ng UNUSED, int code UNUSED, const char *msg,
 		   void *arg)
 {
 	struct h2_session *s = arg;
+	const char *value = memmem(msg, n, ", value:", 8);
 
-	snprintf(s->hint, sizeof s->hint, "%.*s", (int)n, msg);
+	/* the value of a field may be a secret */
+	snprintf(s->hint, sizeof s->hint, "%.*s", value != NULL ? (int)(value - msg) : (int)n, msg);
 	return 0;
 }
 

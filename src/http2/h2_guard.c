@@ -19,6 +19,7 @@ enum {
 	COST_GOAWAY = 100,
 	PRIORITY_SIZE = 5,
 	WINDOW_UPDATE_SIZE = 4,
+	GOAWAY_SIZE = 8, /* at least */
 };
 
 bool h2_bucket_take(struct h2_bucket *b, uint32_t n)
@@ -170,6 +171,8 @@ static size_t head_wanted(const struct h2_session *s)
 		return H2_FRAME_HEAD + PRIORITY_SIZE;
 	if (hd.type == NGHTTP2_WINDOW_UPDATE && hd.length == WINDOW_UPDATE_SIZE)
 		return H2_FRAME_HEAD + WINDOW_UPDATE_SIZE;
+	if (hd.type == NGHTTP2_GOAWAY && hd.length >= GOAWAY_SIZE)
+		return H2_FRAME_HEAD + GOAWAY_SIZE;
 	return H2_FRAME_HEAD;
 }
 
@@ -196,6 +199,21 @@ static bool take_head(struct h2_session *s, struct str *in)
 	return true;
 }
 
+/*
+ * A client's GOAWAY names the last stream of ours that it has seen. We open none, so it says
+ * nothing; but Go's client names one that cannot be ours, for which nghttp2 would end the connection
+ * with an error. Whether the head was changed.
+ */
+static bool mend_goaway(struct h2_session *s)
+{
+	static const uint8_t none[4];
+
+	if (!s->server || s->head_n < H2_FRAME_HEAD + GOAWAY_SIZE)
+		return false;
+	memcpy(s->head + H2_FRAME_HEAD, none, sizeof none);
+	return true;
+}
+
 /* Judges the frame whose head is there: -1 ends the connection, 1 passes the frame over. */
 static int enter_frame(struct h2_session *s)
 {
@@ -219,7 +237,7 @@ static int enter_frame(struct h2_session *s)
 int h2_next_part(struct h2_session *s, struct str *in, struct str *part)
 {
 	const char *start = in->p;
-	bool in_one_piece = s->head_n == 0;
+	bool as_it_came = s->head_n == 0;
 
 	*part = STR_NONE;
 	if (s->preface_left > 0) {
@@ -235,11 +253,12 @@ int h2_next_part(struct h2_session *s, struct str *in, struct str *part)
 	if (!take_head(s, in))
 		return 0;
 	int rv = enter_frame(s);
+	as_it_came &= !mend_goaway(s);
 	*part = str_sub(s->head, s->head_n);
 	s->head_n = 0;
 	if (rv != 0) {
 		*part = STR_NONE;
-	} else if (in_one_piece) {
+	} else if (as_it_came) {
 		size_t body = take_front(in, s->payload_left).n;
 		s->payload_left -= body;
 		*part = str_sub(start, part->n + body);

@@ -145,7 +145,7 @@ struct h2_session {
 	uint32_t code; /* that goes with err, when it was us who found it */
 	/* where in the peer's bytes we are */
 	size_t preface_left, payload_left;
-	uint8_t head[H2_FRAME_HEAD + 5]; /* of the next frame, as far as it is there */
+	uint8_t head[H2_FRAME_HEAD + 8]; /* of the next frame, as far as it is there */
 	size_t head_n;
 	char hint[200]; /* nghttp2's last words */
 };

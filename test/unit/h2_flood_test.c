@@ -138,6 +138,31 @@ TEST(resets_that_the_peer_makes_us_send_end_the_connection)
 	tear_down();
 }
 
+TEST(a_busy_peer_that_updates_and_pings_for_each_answer_is_no_flood)
+{
+	struct h2_chunk *c = h2_chunk_new(20);
+
+	set_up(true);
+	answer_at_once = false;
+	memset(c->bytes, 'x', c->n);
+	for (uint32_t id = 1; id < 40000; id += 2) {
+		put_headers(id, 0, REQUEST, NULL);
+		put(DATA, END_STREAM, id, "x", 1);
+		EQ(feed(), 0);
+		h2_respond(last, 200, &plain, 1);
+		OK(h2_send(last, c));
+		h2_end(last);
+		take();
+		buf_clear(&out);
+		put32(WINDOW_UPDATE, 0, 20);
+		put32(WINDOW_UPDATE, id, 20);
+		put(PING, 0, 0, "12345678", 8);
+		put(PING, ACK, 0, "12345678", 8);
+	}
+	h2_chunk_unref(c);
+	tear_down();
+}
+
 TEST(work_fills_the_bucket_up_again)
 {
 	struct h2_bucket b = {.max = 10, .per_second = 1};

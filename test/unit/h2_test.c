@@ -358,6 +358,26 @@ TEST(drain_waits_for_requests_on_their_way)
 	tear_down();
 }
 
+TEST(a_client_that_says_goaway_is_let_go)
+{
+	static const uint8_t as_go_does[8 + 3] = {0x7f, 0xff, 0xff, 0xff, 0,  0,
+						  0,    0,    'b',  'y',  'e'};
+
+	set_up(true);
+	answer_at_once = false;
+	put_headers(1, END_STREAM, REQUEST, NULL);
+	put(GOAWAY, 0, 0, as_go_does, sizeof as_go_does);
+	EQ(feed(), 0);
+	take();
+	OK(!h2_is_over(session)); /* its request is still answered */
+	h2_respond_end(last, 200, &plain, 1);
+	take();
+	EQ(outcome, H2_END_DONE);
+	OK(h2_is_over(session));
+	EQ(h2_error(session)->code, 0);
+	tear_down();
+}
+
 TEST(ending_the_session_in_a_callback_is_safe)
 {
 	set_up(true);
