@@ -293,6 +293,9 @@ TEST(stop_is_rejected_by_a_pod_that_is_anothers)
 		   object(SUSPENDED, COND("Suspended", "Unknown", "PodStateUnknown", "", "2")),
 		   POD_PRESENT, &message),
 	   STOP_PENDING);
+	EQ(k8s_stop_state(object(SUSPENDED, COND("Suspended", "False", "PodTerminating", "", "2")),
+			  POD_ABSENT, &message),
+	   STOP_PENDING);
 	EQ(k8s_stop_state(object(SUSPENDED, COND("Suspended", "False", "PodNotOwned", "", "1")),
 			  POD_PRESENT, &message),
 	   STOP_PENDING);
@@ -438,6 +441,18 @@ TEST(image_trouble_is_told_and_ends)
 	o = object(RUNNING, COND("Ready", "True", "DependenciesReady", "", "2"));
 	STREQ(says(view_at(o, NULL, POD_PRESENT, &known, NOW + 60000), "Ready"),
 	      "True/DependenciesReady");
+	o = JSON({
+		"metadata" : {"name" : "x", "deletionTimestamp" : "2026-11-25T08:00:00Z"},
+		"status" : {
+			"conditions" : [ {
+				"type" : "Ready",
+				"status" : "False",
+				"reason" : "DependenciesNotReady"
+			} ]
+		}
+	});
+	STREQ(says(view_at(o, NULL, POD_PRESENT, &known, NOW + 60000), "Ready"),
+	      "False/DependenciesNotReady");
 	o = object(SUSPENDED, COND("Ready", "False", "DependenciesNotReady", "", "2"));
 	STREQ(says(view_at(o, NULL, POD_PRESENT, &known, NOW + 60000), "Ready"),
 	      "False/DependenciesNotReady");
@@ -476,6 +491,39 @@ TEST(pods_tell_their_trouble)
 		EQ(is, rows[i].kind != TROUBLE_NONE);
 		EQ(t.kind, rows[i].kind);
 	}
+	EQ(k8s_trouble_of_pod(pod_waiting("containerStatuses", "ImagePullBackOff", "Back-off"), NOW,
+			      &t),
+	   true);
+	EQ(t.vague, true);
+	EQ(k8s_trouble_of_pod(pod_waiting("containerStatuses", "ImagePullBackOff",
+					  "Back-off: ErrImagePull: 401"),
+			      NOW, &t),
+	   true);
+	EQ(t.vague, false);
+	EQ(k8s_trouble_of_pod(
+		   JSON({
+			   "status" : {
+				   "conditions" : [
+					   {"type" : "PodScheduled", "status" : "True"}, {
+						   "type" : "Ready",
+						   "status" : "False",
+						   "reason" : "Unschedulable"
+					   },
+					   {
+						   "type" : "PodScheduled",
+						   "status" : "False",
+						   "reason" : "SchedulingGated"
+					   },
+					   {
+						   "type" : "PodScheduled",
+						   "status" : "True",
+						   "reason" : "Unschedulable"
+					   }
+				   ]
+			   }
+		   }),
+		   NOW, &t),
+	   false);
 	EQ(k8s_trouble_of_pod(NULL, NOW, &t), false);
 	EQ(k8s_trouble_of_pod(
 		   JSON({
@@ -635,7 +683,30 @@ TEST(failed_pod_says_what_it_said_last)
 	STREQ(condition(view_at(o, pod, POD_PRESENT, NULL, NOW), "Ready")->message,
 	      "Pod failed: container agent exited with 1: try 5 wrong service account");
 	STREQ(condition(view_at(o, NULL, POD_PRESENT, NULL, NOW), "Ready")->message, "Pod failed");
+	/* of several containers, the one that ended badly */
+	pod = JSON({
+		"status" : {
+			"phase" : "Failed",
+			"initContainerStatuses" :
+				[ {"name" : "first", "state" : {"terminated" : {"exitCode" : 0}}} ],
+			"containerStatuses" : [
+				{"name" : "good", "state" : {"terminated" : {"exitCode" : 0}}}, {
+					"name" : "bad",
+					"state" : {
+						"terminated" :
+							{"exitCode" : 137, "reason" : "OOMKilled"}
+					}
+				}
+			]
+		}
+	});
+	STREQ(condition(view_at(o, pod, POD_PRESENT, NULL, NOW), "Ready")->message,
+	      "Pod failed: container bad exited with 137 (OOMKilled)");
 	EQ(k8s_object_ended(o), true);
+	EQ(k8s_object_ended(object(RUNNING, COND("Finished", "True", "PodFailed", "", "2"))), true);
+	EQ(k8s_object_ended(object(RUNNING, COND("Finished", "True", "PodFailed", "", "1"))),
+	   false);
+	EQ(k8s_object_ended(object(RUNNING, COND("Finished", "False", "", "", "2"))), false);
 	EQ(k8s_object_ended(object(RUNNING, COND("Ready", "False", "PodFailed", "", "1"))), false);
 	EQ(k8s_object_ended(object(SUSPENDED, COND("Ready", "False", "PodFailed", "", "2"))),
 	   false);

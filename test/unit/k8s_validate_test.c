@@ -166,6 +166,11 @@ TEST(unknown_platform_fields_are_refused_too)
 	      "tolerations, volume_claim_templates");
 	HAS(refused("'platformConfig':{'resources_raw':{'limits':{'cpu':'x'}}}"),
 	    "'resources_raw.limits.cpu' must be a quantity");
+	HAS(refused("'platformConfig':{'resources_raw':{'limits':{'cpu':-1}}}"),
+	    "'resources_raw.limits.cpu' must be a quantity");
+	HAS(refused("'platformConfig':{'resources_raw':{'limits':{'cpu':[2]}}}"),
+	    "'resources_raw.limits.cpu' must be a quantity");
+	HAS(refused("'platformConfig':{'runtime_class_name':'A B'}"), "runtime_class_name 'A B'");
 	HAS(refused("'platformConfig':{'host_users':'no'}"), "'host_users' must be true or false");
 	HAS(refused("'platformConfig':{'annotations':{'a b':'x'}}"), "'a b' is no annotation key");
 	/* every key that a gateway of 0.0 has sent (1.9) */
@@ -190,6 +195,15 @@ TEST(shapes)
 	HAS(config_refused("{'volumes':{}}"), "'volumes' must be a list");
 	HAS(config_refused("{'volumes':[{'name':'a'}]}"),
 	    "missing field 'volumes[0].persistent_volume_claim'");
+	HAS(config_refused("{'volumes':[{'persistent_volume_claim':{'claim_name':'c'}}]}"),
+	    "missing field 'volumes[0].name'");
+	HAS(config_refused("{'volumes':[{'name':'a','persistent_volume_claim':{}}]}"),
+	    "missing field 'volumes[0].persistent_volume_claim.claim_name'");
+	HAS(config_refused("{'containers':{'agent':{'volume_mounts':[{'name':null,'mount_path':"
+			   "'/x'}]}}}"),
+	    "missing field 'containers.agent.volume_mounts[0].name'");
+	HAS(config_refused("{'containers':{'agent':{'volume_mounts':[{'name':'a'}]}}}"),
+	    "missing field 'containers.agent.volume_mounts[0].mount_path'");
 	HAS(config_refused("{'containers':{'agent':{'resources':{'limits':{'cpu':'lots'}}}}}"),
 	    "'containers.agent.resources.limits.cpu' must be a quantity");
 	HAS(config_refused("{'pod':{'runtime_class_name':'A B'}}"), "runtime_class_name 'A B'");

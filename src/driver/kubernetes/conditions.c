@@ -163,8 +163,8 @@ static void tell_trouble(struct conditions *all, const struct kubernetes_options
 		return;
 	if (is_over(o, &t, v->now_ms))
 		reason = k8s_trouble_reason(t.kind);
-	else if (t.kind == TROUBLE_REFUSED && ready != NULL)
-		reason = ready->reason;
+	else if (t.kind == TROUBLE_REFUSED)
+		reason = "ReconcilerError"; /* as the controller has it */
 	set(all, "Ready", "False", reason, arena_dup(a, str_of(t.text)));
 }
 
