@@ -10,7 +10,8 @@
  *                              |        v
  *                              +--> failed --unsure--> answered, and CLEANUP behind it
  *
- * The name is the key: a POST that is repeated makes no second object.
+ * The name is the key: a POST that is repeated, by us or by the client below, makes no second
+ * object. So one that exists already and has our id is ours, unless it was known before we began.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct create {
 	struct k8s_names at;
 	struct place_wait place;
 	unsigned posts;
+	bool known;     /* the sandbox was there before we began */
 	bool unsure;    /* an attempt may have succeeded */
 	struct err why; /* what the last attempt failed with */
 	bool place_doubted;
@@ -119,6 +121,8 @@ static void cleanup_read(struct op *op, struct kube_answer *a)
 {
 	const struct cleanup *c = (struct cleanup *)op;
 
+	if (a->error && a->error->fault == KUBE_NOT_FOUND)
+		op_may_be_cut_off(op); /* a request that is still on its way is most unlikely */
 	if (a->error && (a->error->fault != KUBE_NOT_FOUND || mono_ms() - c->posted < LATE_MS)) {
 		cleanup_again(op);
 		return;
@@ -215,14 +219,13 @@ static void post_failed(struct create *c, const struct kube_error *error)
 
 	c->unsure |= error->unsure;
 	err_set(&c->why, (int)kube_grpc_status(error), "%s", error->message);
-	if (error->fault == KUBE_ALREADY_EXISTS && !c->unsure) {
+	if (error->fault == KUBE_ALREADY_EXISTS && c->known) {
 		op_fail(op, GRPC_ALREADY_EXISTS, "sandbox already exists");
 		return;
 	}
 	/* An answer that says no for a reason of its own would be the same the next time; one that
 	 * was lost would not. */
-	if (error->fault == KUBE_ALREADY_EXISTS ||
-	    (error->unsure && error->fault != KUBE_TIMEOUT && op_left(op) > 0)) {
+	if (error->fault == KUBE_ALREADY_EXISTS || (error->unsure && op_left(op) > 0)) {
 		if (error->fault == KUBE_SERVER)
 			c->posts = POSTS_MAX;
 		op_get(op, sandbox_path(op->k, c->at.ns, c->at.object), read_back);
@@ -309,6 +312,7 @@ void create_sandbox(struct backend *b, struct grpc_call *call,
 	c = op_new(k, call, &create_kind, sizeof(*c));
 	c->sandbox = r->sandbox;
 	c->at = at;
+	c->known = registry_get(k->registry, r->sandbox->id) != NULL;
 	c->place.done = place_told;
 	list_init(&c->place.link);
 	op_with_api(&c->op, find_place);

@@ -95,6 +95,7 @@ struct op {
 	const struct op_kind *kind;
 	struct grpc_call *call; /* NULL: nobody is there to be answered (any more) */
 	int64_t deadline;       /* mono_ms */
+	bool writing;           /* must not be cut off; counted in kubernetes.writing */
 	bool reprobed;          /* the API version was doubted already for this operation */
 
 	struct kube_request *request;
@@ -116,6 +117,9 @@ void op_fail_err(struct op *op, const struct err *e); /* e->code is a gRPC statu
 void op_fail_kube(struct op *op, const struct kube_error *error);
 /* Answers the call and goes on without it. */
 void op_detach_fail(struct op *op, enum grpc_status code, const char *text);
+
+/* What is left of it is no reason to put off the end of the process. */
+void op_may_be_cut_off(struct op *op);
 
 /* Milliseconds to the deadline, 0 when it has passed. */
 int64_t op_left(const struct op *op);
@@ -261,6 +265,7 @@ struct target {
 	char *uid, *version; /* version: NULL when not known */
 	cJSON *json;         /* the object, when it was read live */
 	bool live;           /* the last look was a live one */
+	unsigned lost;       /* live looks that were lost on the way */
 	enum lookup found;
 	struct kube_list *list;
 	op_fn *then, *none;

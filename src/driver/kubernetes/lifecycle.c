@@ -77,8 +77,7 @@ static bool try_again(struct lifecycle *l)
 
 static bool may_help_to_try_again(const struct kube_error *e)
 {
-	return e->fault == KUBE_CONFLICT ||
-	       (kube_error_is_transient(e) && e->fault != KUBE_TIMEOUT);
+	return e->fault == KUBE_CONFLICT || kube_error_is_transient(e);
 }
 
 /* What the registry knew may be an object that is gone: then look live, once. */

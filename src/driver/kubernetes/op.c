@@ -51,8 +51,15 @@ void *op_new(struct kubernetes *k, struct grpc_call *call, const struct op_kind 
 	list_init(&op->wait.link);
 	list_init(&op->link);
 	list_add(&k->ops, &op->link);
-	k->writing += kind->writes;
+	op->writing = kind->writes;
+	k->writing += op->writing;
 	return op;
+}
+
+void op_may_be_cut_off(struct op *op)
+{
+	op->k->writing -= op->writing;
+	op->writing = false;
 }
 
 void op_end(struct op *op)
@@ -61,7 +68,7 @@ void op_end(struct op *op)
 	timer_stop(op->k->loop, &op->timer);
 	version_wait_cancel(&op->wait);
 	list_del(&op->link);
-	op->k->writing -= op->kind->writes;
+	op_may_be_cut_off(op);
 	if (op->kind->release)
 		op->kind->release(op);
 	free(op);

@@ -9,6 +9,11 @@
 #include "driver/kubernetes/kubernetes_impl.h"
 #include "kube/list.h"
 
+enum {
+	LOST_MAX = 6,
+	RETRY_MS = 100, /* doubling */
+};
+
 static void ask_by_label(struct op *op);
 static void ask_by_object_name(struct target *t);
 
@@ -88,16 +93,27 @@ static void candidate(void *owner, const cJSON *object)
 	consider(owner, object);
 }
 
+/* The client repeats a read by itself, but not one whose answer broke off half-way. */
+static void look_failed(struct target *t, const struct kube_error *error)
+{
+	struct op *op = &t->op;
+
+	if (op_api_gone(op, error, ask_by_label))
+		return;
+	if (kube_error_is_transient(error) && t->lost < LOST_MAX && op_left(op) > 0)
+		op_sleep(op, with_jitter(RETRY_MS << t->lost++), ask_by_label);
+	else
+		op_fail_kube(op, error);
+}
+
 static void listed(void *owner, const char *resource_version, const struct kube_error *error)
 {
 	struct target *t = owner;
 
 	(void)resource_version;
 	t->list = NULL;
-	if (op_api_gone(&t->op, error, ask_by_label))
-		return;
 	if (error)
-		op_fail_kube(&t->op, error);
+		look_failed(t, error);
 	else if (t->found == LOOKUP_ID)
 		decide(t);
 	else
@@ -108,10 +124,8 @@ static void read_by_name(struct op *op, struct kube_answer *a)
 {
 	struct target *t = (struct target *)op;
 
-	if (op_api_gone(op, a->error, ask_by_label))
-		return;
 	if (a->error && a->error->fault != KUBE_NOT_FOUND) {
-		op_fail_kube(op, a->error);
+		look_failed(t, a->error);
 		return;
 	}
 	if (!a->error)
