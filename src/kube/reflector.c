@@ -9,8 +9,9 @@
 #include "kube/reflector.h"
 
 enum {
-	BACKOFF_FIRST_MS = 1000,
-	BACKOFF_MAX_MS = 30000,
+	BACKOFF_FIRST_MS = 500,
+	BACKOFF_MAX_MS = 8000, /* how much later than others we know that it is back */
+	RETRY_AFTER_MAX_MS = 30000,
 	WATCH_SECONDS_MIN = 300, /* the server ends each watch after 5 to 10 minutes */
 	WATCH_SECONDS_MAX = 600,
 	WATCH_SHORT_MS = 5000, /* one that ends sooner and brought nothing is a failure */
@@ -203,7 +204,7 @@ static void wait_in(struct kube_reflector *r, enum state state, int64_t at_least
 		ms = r->failures ? (int64_t)BACKOFF_FIRST_MS << (r->failures - 1) : 0;
 	r->failures++;
 	r->state = state;
-	timer_set(r->loop, &r->timer, MAX(with_jitter(ms), MIN(at_least, (int64_t)BACKOFF_MAX_MS)));
+	timer_set(r->loop, &r->timer, MAX(with_jitter(ms), MIN(at_least, (int64_t)RETRY_AFTER_MAX_MS)));
 }
 
 static void on_timer(struct timer *t)

@@ -4,7 +4,7 @@
  * resourceVersion of each object, not the objects: what an owner is told twice it need not compare,
  * what vanished while nobody looked is told as a deletion, and an object that was made again under
  * its old name is told as a deletion and an object. It never gives up and never forgets; a server
- * that is away for an hour costs a try each half minute.
+ * that is away for an hour costs a try each eight seconds.
  *
  * Callbacks come from the loop. The owner may call kube_reflector_free from any of them.
  */

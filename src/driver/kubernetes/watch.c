@@ -163,6 +163,8 @@ static void sandboxes_synced(void *owner)
 	struct watch *w = s->w;
 
 	say_works(s);
+	if (w->lost_at)
+		w->lost_at = mono_ms(); /* until the watch is open, too */
 	boxes_listed(w->k);
 	registry_set_synced(w->k->registry, true);
 	start_others(w);
