@@ -18,7 +18,6 @@ enum {
 	METADATA_MAX = 32,
 	ARENA_TIMES = 16, /* unpacked, a message may be that much larger than its bytes */
 	CONN_WINDOWS = 8, /* the connection's window, in windows of a call */
-	DRAIN_MS = 5000,
 };
 
 struct grpc_channel {
@@ -466,7 +465,6 @@ struct grpc_channel *grpc_channel_new(struct conn *c, const struct grpc_channel_
 		.h2 = H2_CONFIG_DEFAULT,
 		.ping_ms = cfg->ping_ms,
 		.pong_ms = cfg->pong_ms,
-		.drain_ms = DRAIN_MS,
 	};
 
 	h2.h2.stream_window = cfg->window;

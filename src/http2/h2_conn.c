@@ -27,7 +27,7 @@ struct h2_conn {
 	struct later free_later;
 	struct timer reread; /* bytes wait in the transport, but other connections come first */
 	struct timer timer; /* at the earliest of the points below; each 0 when it does not count */
-	int64_t open_by, unused_since, idle_since, heard, pinged, stalled, drain_by;
+	int64_t open_by, unused_since, idle_since, heard, pinged, stalled, drained;
 	unsigned busy; /* we are below a callback, so that nothing may be released */
 	bool opened;   /* the peer's SETTINGS are there */
 	bool used;     /* there has been a stream */
@@ -116,7 +116,8 @@ static void arm(struct h2_conn *hc)
 	int64_t at = INT64_MAX;
 
 	earliest(&at, hc->open_by, 1);
-	earliest(&at, hc->drain_by, 1);
+	if (h2_streams(hc->session) == 0)
+		earliest(&at, hc->drained, hc->cfg.drain_ms);
 	earliest(&at, hc->unused_since, hc->cfg.unused_ms);
 	earliest(&at, hc->idle_since, hc->cfg.idle_ms);
 	earliest(&at, hc->stalled, hc->cfg.stall_ms);
@@ -141,8 +142,8 @@ static bool expired(struct h2_conn *hc, int64_t now, struct err *why)
 
 	if (passed(now, hc->open_by, 1))
 		err_set(why, ETIMEDOUT, "no HTTP/2 preface within %lld ms", (long long)c->open_ms);
-	else if (passed(now, hc->drain_by, 1))
-		err_set(why, ETIMEDOUT, "not drained within %lld ms", (long long)c->drain_ms);
+	else if (h2_streams(hc->session) == 0 && passed(now, hc->drained, c->drain_ms))
+		err_set(why, ETIMEDOUT, "not let go within %lld ms", (long long)c->drain_ms);
 	else if (passed(now, hc->stalled, c->stall_ms))
 		err_set(why, ETIMEDOUT, "the peer read nothing for %lld ms",
 			(long long)c->stall_ms);
@@ -203,40 +204,8 @@ static void note_idle(struct h2_conn *hc)
 {
 	if (h2_streams(hc->session) > 0)
 		hc->idle_since = 0;
-	else if (hc->idle_since == 0 && hc->cfg.idle_ms != 0 && hc->drain_by == 0)
+	else if (hc->idle_since == 0 && hc->cfg.idle_ms != 0 && hc->drained == 0)
 		hc->idle_since = mono_ms();
-}
-
-static void run_flush(struct later *l)
-{
-	struct h2_conn *hc = container_of(l, struct h2_conn, flush);
-	bool sound = true;
-
-	if (hc->freed)
-		return;
-	hc->busy++;
-	do {
-		h2_take(hc->session, &hc->out, WRITE_AT_ONCE);
-		sound = hc->freed || write_out(hc);
-	} while (sound && hc->out.n == 0 && h2_has_output(hc->session));
-	hc->busy--;
-	if (hc->freed)
-		return;
-	if (!sound) {
-		struct err why;
-		err_set(&why, EPIPE, "%s", conn_error(hc->conn));
-		end(hc, &why);
-		return;
-	}
-	if (hc->broken || (hc->out.n == 0 && h2_is_over(hc->session))) {
-		end_session(hc);
-		return;
-	}
-	if (hc->out.n == 0 && hc->out.cap > KEEP_OUTPUT)
-		buf_fini(&hc->out);
-	note_idle(hc);
-	conn_want(hc->conn, true, hc->out.n > 0);
-	arm(hc);
 }
 
 static void peer_gone(struct h2_conn *hc, ssize_t how)
@@ -277,6 +246,50 @@ static ssize_t read_in(struct h2_conn *hc)
 	if (conn_pending(hc->conn))
 		timer_set(hc->loop, &hc->reread, 0);
 	return n;
+}
+
+/* The peer takes no more; what it said before that still counts. */
+static void write_failed(struct h2_conn *hc)
+{
+	struct err why;
+
+	err_set(&why, EPIPE, "%s", conn_error(hc->conn));
+	hc->busy++;
+	while (!hc->broken && !hc->freed && read_in(hc) > 0)
+		;
+	hc->busy--;
+	if (!hc->freed)
+		end(hc, &why);
+}
+
+static void run_flush(struct later *l)
+{
+	struct h2_conn *hc = container_of(l, struct h2_conn, flush);
+	bool sound = true;
+
+	if (hc->freed)
+		return;
+	hc->busy++;
+	do {
+		h2_take(hc->session, &hc->out, WRITE_AT_ONCE);
+		sound = hc->freed || write_out(hc);
+	} while (sound && hc->out.n == 0 && h2_has_output(hc->session));
+	hc->busy--;
+	if (hc->freed)
+		return;
+	if (!sound) {
+		write_failed(hc);
+		return;
+	}
+	if (hc->broken || (hc->out.n == 0 && h2_is_over(hc->session))) {
+		end_session(hc);
+		return;
+	}
+	if (hc->out.n == 0 && hc->out.cap > KEEP_OUTPUT)
+		buf_fini(&hc->out);
+	note_idle(hc);
+	conn_want(hc->conn, true, hc->out.n > 0);
+	arm(hc);
 }
 
 /* The peer's preface, and its first request, each have a deadline. */
@@ -355,8 +368,12 @@ static const struct h2_session_ops session_ops = {
 
 /* ---- life ---- */
 
+typedef struct h2_session *session_new_fn(const struct h2_config *c,
+					  const struct h2_session_ops *ops, void *owner);
+
 static struct h2_conn *conn_new(struct conn *c, const struct h2_conn_config *cfg,
-				const struct h2_conn_ops *ops, void *owner)
+				const struct h2_conn_ops *ops, void *owner,
+				session_new_fn *session_new)
 {
 	struct h2_conn *hc = xcalloc(1, sizeof *hc);
 
@@ -365,6 +382,7 @@ static struct h2_conn *conn_new(struct conn *c, const struct h2_conn_config *cfg
 	hc->ops = ops;
 	hc->owner = owner;
 	hc->cfg = *cfg;
+	hc->session = session_new(&cfg->h2, &session_ops, hc);
 	hc->out = BUF_INIT(SIZE_MAX / 2);
 	hc->flush.run = run_flush;
 	hc->free_later.run = run_free;
@@ -383,19 +401,13 @@ static struct h2_conn *conn_new(struct conn *c, const struct h2_conn_config *cfg
 struct h2_conn *h2_conn_server(struct conn *c, const struct h2_conn_config *cfg,
 			       const struct h2_conn_ops *ops, void *owner)
 {
-	struct h2_conn *hc = conn_new(c, cfg, ops, owner);
-
-	hc->session = h2_server_new(&cfg->h2, &session_ops, hc);
-	return hc;
+	return conn_new(c, cfg, ops, owner, h2_server_new);
 }
 
 struct h2_conn *h2_conn_client(struct conn *c, const struct h2_conn_config *cfg,
 			       const struct h2_conn_ops *ops, void *owner)
 {
-	struct h2_conn *hc = conn_new(c, cfg, ops, owner);
-
-	hc->session = h2_client_new(&cfg->h2, &session_ops, hc);
-	return hc;
+	return conn_new(c, cfg, ops, owner, h2_client_new);
 }
 
 struct h2_session *h2_conn_session(struct h2_conn *hc)
@@ -413,7 +425,7 @@ void h2_conn_drain(struct h2_conn *hc)
 	if (hc->ended || hc->freed)
 		return;
 	h2_drain(hc->session);
-	if (hc->cfg.drain_ms != 0 && hc->drain_by == 0)
-		hc->drain_by = mono_ms() + hc->cfg.drain_ms;
+	if (hc->drained == 0)
+		hc->drained = mono_ms();
 	arm(hc);
 }

@@ -21,7 +21,7 @@ struct h2_conn_config {
 	int64_t ping_ms;   /* without a byte from the peer; then a PING is sent */
 	int64_t pong_ms;   /* from that PING to any sign of life */
 	int64_t stall_ms;  /* that a write may find no room */
-	int64_t drain_ms;  /* from h2_conn_drain to the end of the last stream */
+	int64_t drain_ms;  /* from h2_conn_drain until the peer lets go, while no stream is open */
 };
 
 struct h2_conn_ops {

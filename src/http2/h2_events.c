@@ -9,7 +9,6 @@
 #include "http2/h2_impl.h"
 
 enum {
-
 	INTERIM_MAX = 16,        /* 1xx responses before the final one */
 	HEADER_BYTES_TIMES = 16, /* of header_list_max; beyond, the connection ends */
 	/* tokens given, see h2_guard.c: peers answer what they get with window updates, and measure

@@ -5,8 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/util.h"
-#include "http2/h2_conn.h"
+#include "../../src/http2/h2_conn.c"
 #include "test.h"
 
 #define SETTINGS "\0\0\0\4\0\0\0\0\0"
@@ -45,7 +44,7 @@ static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code U
 
 static const struct h2_stream_ops ops = {.closed = on_closed};
 
-static void on_request(void *owner UNUSED, struct h2_stream *st)
+static void got_request(void *owner UNUSED, struct h2_stream *st)
 {
 	requests++;
 	last = st;
@@ -63,7 +62,7 @@ static void on_ended(void *owner UNUSED, const struct err *e)
 	loop_stop(loop, 0);
 }
 
-static const struct h2_conn_ops conn_ops = {.request = on_request, .ended = on_ended};
+static const struct h2_conn_ops conn_ops = {.request = got_request, .ended = on_ended};
 
 static void set_up(bool server)
 {
@@ -153,7 +152,7 @@ TEST(a_connection_without_a_request_ends_where_that_is_configured)
 	set_up(true);
 	say(PREFACE, sizeof PREFACE - 1);
 	run_until_ended();
-	STREQ(why.text, "not drained within 20 ms");
+	STREQ(why.text, "not let go within 20 ms");
 	tear_down();
 }
 
@@ -239,6 +238,21 @@ TEST(a_peer_that_takes_nothing_is_given_up)
 	tear_down();
 }
 
+TEST(a_drain_waits_for_what_is_open)
+{
+	cfg.drain_ms = 20;
+	set_up(true);
+	say(PREFACE REQUEST, sizeof PREFACE REQUEST - 1);
+	run_for(1000);
+	h2_conn_drain(hc);
+	run_for(60);
+	OK(!ended);
+	h2_respond_end(last, 200, NULL, 0);
+	run_until_ended();
+	EQ(outcome, H2_END_DONE);
+	tear_down();
+}
+
 /* ---- ends ---- */
 
 TEST(a_peer_that_leaves_in_order_is_no_error)
@@ -278,6 +292,31 @@ TEST(a_peer_that_speaks_something_else_is_told_and_dropped)
 	ssize_t n = read(peer, answer, sizeof answer);
 	/* SETTINGS, WINDOW_UPDATE perhaps, and a GOAWAY with PROTOCOL_ERROR at the end */
 	OK(n > 17 && memmem(answer, (size_t)n, "\0\0\0\1", 4) != NULL);
+	tear_down();
+}
+
+TEST(what_a_peer_said_before_it_left_still_counts)
+{
+	static const struct h2_request r = {.method = STR("GET"),
+					    .scheme = STR("http"),
+					    .authority = STR("x"),
+					    .path = STR("/")};
+	struct err e;
+
+	set_up(false);
+	OK(h2_request(h2_conn_session(hc), &r, &ops, NULL, &e) != NULL);
+	run_for(5);
+	/* a whole response, with :status 204 by HPACK's table, is in the socket when a PING of ours
+	 * finds the peer gone */
+	say(SETTINGS "\0\0\1\1\5\0\0\0\1\x89", sizeof SETTINGS + 9);
+	close(peer);
+	peer = -1;
+	struct later *flush = &hc->flush;
+	h2_ping(h2_conn_session(hc));
+	flush->run(flush);
+	OK(ended);
+	EQ(closed, 1);
+	EQ(outcome, H2_END_DONE);
 	tear_down();
 }
 
