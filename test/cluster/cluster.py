@@ -86,6 +86,7 @@ class Cluster:
     def get(self, kind, name=None, namespace="default", labels=None):
         """The object, or None when there is none; without a name, the list of all."""
         words = ["get", kind, "-n", namespace, "-o", "json", "--ignore-not-found"]
+        words += ["--show-managed-fields"]
         words += [name] if name else []
         words += ["-l", labels] if labels else []
         text = self.kubectl(*words)
@@ -93,10 +94,8 @@ class Cluster:
         return value if name else (value or {"items": []})["items"]
 
     def create(self, *objects):
-        """The objects, as the server has made them."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        made = json.loads(self.kubectl("create", "-f", "-", "-o", "json", stdin=text))
-        return made["items"] if made["kind"] == "List" else [made]
+        self.kubectl("create", "-f", "-", stdin=text)
 
     def patch(self, kind, name, body, namespace="default", subresource=None):
         words = ["patch", kind, name, "-n", namespace, "--type", "merge", "-p", json.dumps(body)]
@@ -112,8 +111,9 @@ class Cluster:
         )
         return name
 
-    def diagnostics(self):
-        shown = ["sandboxes.agents.x-k8s.io,pods,persistentvolumeclaims,events", "-A"]
+    def diagnostics(self, namespace=None):
+        shown = [f"sandboxes.{API_GROUP},pods,persistentvolumeclaims,events"]
+        shown += ["-n", namespace] if namespace else ["-A"]
         done = self.run("kubectl", "get", *shown, text=True, stderr=subprocess.STDOUT)
         return f"--- {self.name} (logs: {self.folder}/log)\n{done.stdout}"
 
@@ -211,8 +211,8 @@ def static_agent():
 
 def images():
     """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program alone
-    and a file for workspaces; supervisor:1, with our binary alone; stand-in:1, the agent program as
-    a supervisor that stays; foreign:1, the same as one that cannot copy itself."""
+    and a file for workspaces; supervisor:1 and driver:1, with our binary alone; stand-in:1, the agent
+    program as a supervisor that stays; foreign:1, the same as one that cannot copy itself."""
     agent = static_agent()
     greeting = os.path.join(WORK, "greeting")
     with open(greeting, "w", encoding="ascii") as f:
@@ -221,6 +221,7 @@ def images():
         "pause": [("/pause", agent)],
         "agent": [("/agent", agent), ("/sandbox/greeting", greeting)],
         "supervisor": [("/openshell-sandbox", BINARY)],
+        "driver": [("/openshell-driver", BINARY)],
         "stand-in": [("/openshell-sandbox", agent)],
         "foreign": [("/usr/local/bin/openshell-sandbox", agent), ("/bin/cp", agent)],
     }

@@ -2,37 +2,14 @@
 are those of tier 2."""
 
 import json
+import os
 import uuid
 
 import cluster
 import support
 from support import new_sandbox
 
-# Everything that the driver does in any workspace mode, and no more.
-RULES = [
-    {
-        "apiGroups": ["agents.x-k8s.io"],
-        "resources": ["sandboxes"],
-        "verbs": ["create", "delete", "get", "list", "patch", "watch"],
-    },
-    {
-        "apiGroups": [""],
-        "resources": ["pods", "events", "nodes"],
-        "verbs": ["get", "list", "watch"],
-    },
-    {
-        "apiGroups": [""],
-        "resources": ["namespaces"],
-        "verbs": ["get", "list", "watch", "create", "delete"],
-    },
-    {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["get", "create"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
-    {
-        "apiGroups": ["networking.k8s.io"],
-        "resources": ["networkpolicies"],
-        "verbs": ["get", "create", "patch", "update"],
-    },
-]
+SANDBOXES = f"sandboxes.{cluster.API_GROUP}"
 
 # The images of the node are there or they are not: nothing can be pulled.
 LOCAL = ("--supervisor-image-pull-policy", "Never", "--sandbox-image-pull-policy", "Never")
@@ -43,17 +20,23 @@ INIT = ("--supervisor-sideload-method", "init-container")
 AGENT = "localhost/agent:1"
 
 
-def allow_driver(server):
-    """Gives the user driver what RULES say."""
-    if server.get("clusterrole", "driver"):
-        return
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "driver"}}
-    user = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "driver"}
-    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "driver"}
-    server.create(
-        {**role, "kind": "ClusterRole", "rules": RULES},
-        {**role, "kind": "ClusterRoleBinding", "subjects": [user], "roleRef": ref},
-    )
+def grant(server, mode, namespace):
+    """Gives the user driver what deploy/ gives a driver of that workspace mode, and no more."""
+    with open(
+        os.path.join(cluster.ROOT, "deploy", "kubernetes", f"rbac-{mode}.yaml"), encoding="utf-8"
+    ) as f:
+        text = f.read()
+    account = "- kind: ServiceAccount\n  name: openshell\n  namespace: openshell\n"
+    user = "- kind: User\n  name: driver\n  apiGroup: rbac.authorization.k8s.io\n"
+    assert account in text, "the manifests name the driver's account otherwise than expected here"
+    text = text.replace(account, user).replace("openshell-sandboxes", namespace)
+    server.kubectl("apply", "-f", "-", stdin=text)
+
+
+def reason(sandbox):
+    """Of its Ready condition; "" without one."""
+    c = support.condition(sandbox, "Ready")
+    return c.reason if c else ""
 
 
 class Driver(support.Driver):
@@ -68,6 +51,7 @@ class ClusterTest(support.GatewayTest):
     """A driver and a namespace of its own for every test. `args` are its words, `context` the user."""
 
     context = "driver"
+    mode = "shared"
     args = (*STAND_IN, *INIT, *NO_CLAIM)
 
     def bring_up(self):
@@ -75,9 +59,9 @@ class ClusterTest(support.GatewayTest):
 
     def setUp(self):
         self.cluster = self.bring_up()
-        allow_driver(self.cluster)
         self.namespace = self.cluster.namespace("t-" + uuid.uuid4().hex[:8])
         self.addCleanup(self.cluster.delete, "namespace", self.namespace)
+        grant(self.cluster, self.mode, self.namespace)
         self.before_driver()
         self.start_driver()
 
@@ -89,6 +73,8 @@ class ClusterTest(support.GatewayTest):
             self.cluster.kubeconfig,
             "--context",
             self.context,
+            "--workspace-mode",
+            self.mode,
             "--namespace",
             self.namespace,
             *self.args,
@@ -110,8 +96,8 @@ class ClusterTest(support.GatewayTest):
         lines = []
         if hasattr(self, "driver"):
             lines += ["--- the driver's log", self.driver.log()]
-        if hasattr(self, "cluster"):
-            lines.append(self.cluster.diagnostics())
+        if hasattr(self, "namespace"):
+            lines.append(self.cluster.diagnostics(self.namespace))
         return "\n".join(lines)
 
     # -- sandboxes ----------------------------------------------------------------------------------
@@ -123,7 +109,7 @@ class ClusterTest(support.GatewayTest):
 
     def cr(self, sandbox, namespace=None):
         found = self.cluster.get(
-            f"sandboxes.{cluster.API_GROUP}",
+            SANDBOXES,
             namespace=namespace or self.namespace,
             labels=f"openshell.ai/sandbox-id={sandbox.id}",
         )
@@ -153,3 +139,26 @@ class ClusterTest(support.GatewayTest):
 
     def report(self, sandbox, *words):
         return json.loads(self.agent(sandbox, *words, "report"))
+
+
+class ServerTest(ClusterTest):
+    """On the API server alone: no pod ever runs, and the controller is played with kubectl."""
+
+    def bring_up(self):
+        return cluster.apiserver()
+
+    def say_ready(self, sandbox, status="True"):
+        """Plays the controller."""
+        condition = {
+            "type": "Ready",
+            "status": status,
+            "reason": "DependenciesReady",
+            "message": "",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        body = {"status": {"conditions": [condition]}}
+        self.cluster.patch(SANDBOXES, self.cr_name(sandbox), body, self.namespace, "status")
+
+    def remove(self, sandbox):
+        self.cluster.delete(SANDBOXES, self.cr_name(sandbox), self.namespace)

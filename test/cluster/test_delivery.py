@@ -11,7 +11,7 @@ from support import eventually
 NO_WALL = 3  # how our supervisor ends in this version: it starts no workload without a wall
 
 
-class OurBinaryTest(ClusterTest):
+class OurBinary(ClusterTest):
     """The image of the supervisor is our binary, FROM scratch."""
 
     args = (*OURS, *INIT, *NO_CLAIM)
@@ -39,6 +39,8 @@ class OurBinaryTest(ClusterTest):
         self.assertIn("supervisor started", log)
         return sandbox
 
+
+class InitContainerTest(OurBinary):
     def test_it_copies_itself_and_is_started(self):
         pod = self.pod(self.started())
         self.assertEqual(
@@ -64,16 +66,14 @@ class OurBinaryTest(ClusterTest):
         self.cluster.inside("cmp", volume, cluster.BINARY)
 
 
-class ImageVolumeTest(OurBinaryTest):
+class ImageVolumeTest(OurBinary):
     args = (*OURS, *NO_CLAIM, "--supervisor-sideload-method", "image-volume")
 
-    def test_it_copies_itself_and_is_started(self):
+    def test_it_is_started_without_an_init_container(self):
         self.assertNotIn("initContainers", self.pod(self.started())["spec"])
 
-    test_the_copy_is_whole = None
 
-
-class WorkspaceTest(OurBinaryTest):
+class WorkspaceTest(OurBinary):
     """The claim behind /sandbox: given to the sandbox and filled from the image, by our binary."""
 
     args = (*OURS, *INIT)
@@ -81,7 +81,7 @@ class WorkspaceTest(OurBinaryTest):
     def before_driver(self):
         self.volume = self.cluster.volume(self.namespace)
 
-    def test_it_copies_itself_and_is_started(self):
+    def test_it_is_given_and_filled(self):
         self.started()
         greeting = os.path.join(self.volume, "greeting")
         self.assertEqual((os.stat(self.volume).st_uid, os.stat(self.volume).st_gid), (1000, 1000))
@@ -89,8 +89,6 @@ class WorkspaceTest(OurBinaryTest):
         with open(greeting, encoding="ascii") as f:
             self.assertEqual(f.read(), "hello\n")
         self.assertTrue(os.path.exists(os.path.join(self.volume, ".workspace-initialized")))
-
-    test_the_copy_is_whole = None
 
 
 class StandInTest(ClusterTest):
@@ -118,27 +116,26 @@ class StandInTest(ClusterTest):
         for shell in ("/bin/sh", "/bin/bash", "/bin"):
             self.assertIn("error", json.loads(self.agent(sandbox, "stat", shell)))
 
-    def unreadable(self, sandbox):
+
+class TokenTest(ClusterTest):
+    """The pod's token is the supervisor's. It is asked for with mode 0400."""
+
+    def test_the_sandbox_cannot_read_it(self):
+        sandbox, _ = self.run_one()
         token = "/var/run/secrets/openshell/token"
         for who in ("1000:1000", "1000:1000:0", "1000:0:1000"):
             seen = json.loads(self.agent(sandbox, "as", who, "stat", token))
             self.assertIs(seen.get("readable", False), False, f"{who}: {seen}")
         self.assertGreater(len(self.agent(sandbox, "cat", token)), 100)
 
-    def test_token_is_not_the_sandboxs(self):
-        sandbox, _ = self.run_one()
-        self.unreadable(sandbox)
 
-
-class TokenBesideAClaimTest(StandInTest):
-    """With a claim, which is where others set fsGroup and open the token to the sandbox's group."""
+class TokenBesideAClaimTest(TokenTest):
+    """With a claim: where others set fsGroup, for which kubelet widens the mode."""
 
     args = (*STAND_IN, *INIT)
 
     def before_driver(self):
         self.cluster.volume(self.namespace)
-
-    test_container = None
 
 
 class UserNamespaceTest(ClusterTest):

@@ -3,12 +3,8 @@
 import grpc
 
 import cluster
-from drivers import ClusterTest
+from drivers import ClusterTest, reason
 from support import condition, eventually, is_condition, pb
-
-
-def gone(sandbox_list, sandbox):
-    return sandbox.id not in [s.id for s in sandbox_list]
 
 
 class LifeTest(ClusterTest):
@@ -93,7 +89,7 @@ class LifeTest(ClusterTest):
         self.agent(sandbox, "kill", "1")
         seen = watcher.sandbox(
             sandbox.id,
-            lambda s: condition(s, "Ready").reason.startswith("Pod"),
+            lambda s: reason(s).startswith("Pod"),
             "the end of its pod",
         )
         self.assertEqual(condition(seen, "Ready").status, "False")
