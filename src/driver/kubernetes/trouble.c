@@ -77,11 +77,25 @@ static bool container_started(const cJSON *pod, const char *list)
 }
 
 /* Whether a pod that says nothing bad ends the trouble that is known. One that could not be mounted
- * says nothing either until a container has started. */
+ * says nothing either until a container has started, and kubelet writes an image that it has not got
+ * into the status only at its second look, 15 s after its Event; by then the init container, whose
+ * image was there, has long run. */
 static bool pod_heals(const struct k8s_trouble *known, const cJSON *pod)
 {
-	return known->kind != TROUBLE_CONTAINER || container_started(pod, "containerStatuses") ||
-	       container_started(pod, "initContainerStatuses");
+	switch (known->kind) {
+	case TROUBLE_IMAGE:
+		return container_started(pod, "containerStatuses");
+	case TROUBLE_CONTAINER:
+		return container_started(pod, "containerStatuses") ||
+		       container_started(pod, "initContainerStatuses");
+	case TROUBLE_NONE:
+	case TROUBLE_PENDING_CLAIM:
+	case TROUBLE_UNSCHEDULABLE:
+	case TROUBLE_REFUSED:
+	case TROUBLE_COUNT:
+		break;
+	}
+	return true;
 }
 
 bool trouble_in_pod(struct box *b, const cJSON *pod)
