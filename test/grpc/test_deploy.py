@@ -9,7 +9,7 @@ import unittest
 
 import yaml
 
-from support import BINARY, ROOT
+from support import BINARY, ROOT, GatewayTest, new_sandbox
 
 FLAG = re.compile(r"--[a-z][a-z0-9-]+")
 # Flags of other programs that these files also speak of.
@@ -110,6 +110,65 @@ class Deploy(unittest.TestCase):
                     )
                     if "pods" in rule["resources"]:
                         self.assertLessEqual(set(rule["verbs"]), {"get", "list", "watch"}, path)
+
+
+class Scc(GatewayTest):
+    """A pod never needs more than the SCC of deploy/openshift gives."""
+
+    args = ("--client-tls-secret-name", "tls", "--sandbox-image-pull-secrets", "pull")
+
+    def pod(self, config=None):
+        sandbox = new_sandbox()
+        sandbox.spec.template.driver_config.update(config or {})
+        return self.cr(self.create(sandbox))["spec"]["podTemplate"]["spec"]
+
+    def exceeds(self, pod):
+        """What it needs beyond the SCC."""
+        scc = one(documents("deploy", "openshift", "scc.yaml"), "SecurityContextConstraints")
+        more = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
+        for c in pod["containers"] + pod.get("initContainers", []):
+            context = c.get("securityContext", {})
+            more += ["privileged"] if context.get("privileged") else []
+            more += [p["hostPort"] for p in c.get("ports", []) if p.get("hostPort")]
+            added = context.get("capabilities", {}).get("add", [])
+            more += [c for c in added if c not in scc["allowedCapabilities"]]
+        for volume in pod.get("volumes", []):
+            kind = next(key for key in volume if key != "name")
+            more += [kind] if kind not in scc["volumes"] + ["persistentVolumeClaim"] else []
+        for context in [pod.get("securityContext", {})] + [
+            c.get("securityContext", {}) for c in pod["containers"]
+        ]:
+            self.assertNotIn("fsGroup", context)
+            profile = context.get("seccompProfile", {"type": "RuntimeDefault"})["type"]
+            more += [profile] if profile != "RuntimeDefault" else []
+        return more
+
+    def test_a_plain_sandbox(self):
+        self.assertEqual(self.exceeds(self.pod()), [])
+
+    def test_claims_of_the_users(self):
+        config = {
+            "volumes": [{"name": "data", "persistent_volume_claim": {"claim_name": "mine"}}],
+            "containers": {"agent": {"volume_mounts": [{"name": "data", "mount_path": "/data"}]}},
+        }
+        self.assertEqual(self.exceeds(self.pod(config)), [])
+
+    def test_copied_by_cp(self):
+        self.driver.stop()
+        self.start_driver("--supervisor-sideload-method", "cp")
+        self.assertEqual(self.exceeds(self.pod()), [])
+
+    def test_an_image_volume_needs_the_line_that_is_commented_out(self):
+        self.driver.stop()
+        self.start_driver("--supervisor-sideload-method", "image-volume")
+        self.assertEqual(self.exceeds(self.pod()), ["image"])
+        self.assertIn("\n# - image\n", text_of("deploy", "openshift", "scc.yaml"))
+
+    def test_user_namespaces_need_the_lines_that_are_commented_out(self):
+        self.driver.stop()
+        self.start_driver("--enable-user-namespaces")
+        for capability in self.exceeds(self.pod()):
+            self.assertIn(f"\n# - {capability}\n", text_of("deploy", "openshift", "scc.yaml"))
 
 
 if __name__ == "__main__":
