@@ -122,29 +122,38 @@ class Scc(GatewayTest):
         sandbox.spec.template.driver_config.update(config or {})
         return self.cr(self.create(sandbox))["spec"]["podTemplate"]["spec"]
 
-    def exceeds(self, pod):
+    def exceeds(self, pod, file="scc.yaml"):
         """What it needs beyond the SCC."""
-        scc = one(documents("deploy", "openshift", "scc.yaml"), "SecurityContextConstraints")
+        scc = one(documents("deploy", "openshift", file), "SecurityContextConstraints")
         more = [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)]
-        for c in pod["containers"] + pod.get("initContainers", []):
-            context = c.get("securityContext", {})
-            more += ["privileged"] if context.get("privileged") else []
-            more += [p["hostPort"] for p in c.get("ports", []) if p.get("hostPort")]
-            added = context.get("capabilities", {}).get("add", [])
-            more += [c for c in added if c not in scc["allowedCapabilities"]]
-        for volume in pod.get("volumes", []):
-            kind = next(key for key in volume if key != "name")
-            more += [kind] if kind not in scc["volumes"] + ["persistentVolumeClaim"] else []
-        for context in [pod.get("securityContext", {})] + [
-            c.get("securityContext", {}) for c in pod["containers"]
+        containers = pod["containers"] + pod.get("initContainers", [])
+        for context in [c.get("securityContext", {}) for c in containers] + [
+            pod.get("securityContext", {})
         ]:
-            self.assertNotIn("fsGroup", context)
-            profile = context.get("seccompProfile", {"type": "RuntimeDefault"})["type"]
-            more += [profile] if profile != "RuntimeDefault" else []
+            added = context.get("capabilities", {}).get("add", [])
+            more += [name for name in added if name not in scc["allowedCapabilities"]]
+            more += ["privileged"] if context.get("privileged") else []
+            more += ["escalation"] if added and not self.may_escalate(context, scc) else []
+            more += [context["seccompProfile"]] if "seccompProfile" in context else []
+        for volume in pod["volumes"]:
+            more += [key for key in volume if key not in ("name", *scc["volumes"])]
         return more
 
+    @staticmethod
+    def may_escalate(context, scc):
+        return scc["allowPrivilegeEscalation"] or context.get("allowPrivilegeEscalation") is False
+
     def test_a_plain_sandbox(self):
-        self.assertEqual(self.exceeds(self.pod()), [])
+        pod = self.pod()
+        self.assertEqual(self.exceeds(pod), [])
+        self.assertNotIn("fsGroup", pod.get("securityContext", {}))
+
+    def test_sidecar_topology(self):
+        self.driver.stop()
+        self.start_driver("--topology", "sidecar")
+        pod = self.pod()
+        self.assertGreater(len(pod["containers"]), 1)
+        self.assertEqual(self.exceeds(pod, "scc-sidecar.yaml"), [])
 
     def test_claims_of_the_users(self):
         config = {
