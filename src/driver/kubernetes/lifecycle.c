@@ -67,10 +67,11 @@ static void find_again(struct op *op)
 static bool try_again(struct lifecycle *l)
 {
 	struct op *op = &l->t.op;
+	int64_t wait = with_jitter(RETRY_MS << l->tries);
 
-	if (l->tries >= TRIES_MAX || op_left(op) == 0)
+	if (l->tries >= TRIES_MAX || op_left(op) <= wait)
 		return false;
-	op_sleep(op, with_jitter(RETRY_MS << l->tries), find_again);
+	op_sleep(op, wait, find_again);
 	l->tries++;
 	return true;
 }

@@ -97,13 +97,14 @@ static void candidate(void *owner, const cJSON *object)
 static void look_failed(struct target *t, const struct kube_error *error)
 {
 	struct op *op = &t->op;
+	int64_t wait = with_jitter(RETRY_MS << t->lost);
 
 	if (op_api_gone(op, error, ask_by_label))
 		return;
-	if (kube_error_is_transient(error) && t->lost < LOST_MAX && op_left(op) > 0)
-		op_sleep(op, with_jitter(RETRY_MS << t->lost++), ask_by_label);
-	else
+	if (!kube_error_is_transient(error) || t->lost++ == LOST_MAX || op_left(op) <= wait)
 		op_fail_kube(op, error);
+	else
+		op_sleep(op, wait, ask_by_label);
 }
 
 static void listed(void *owner, const char *resource_version, const struct kube_error *error)
