@@ -46,10 +46,21 @@ int loop_new(struct loop **out, struct err *e)
 	return 0;
 }
 
+static void run_later(struct loop *l)
+{
+	struct later *what;
+
+	while ((what = list_first(&l->later, struct later, link)) != NULL) {
+		loop_later_cancel(what);
+		what->run(what);
+	}
+}
+
 void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	run_later(l);
 	if (l->signals.fd >= 0)
 		close(l->signals.fd);
 	close(l->epfd);
@@ -186,16 +197,6 @@ void loop_later_cancel(struct later *what)
 		return;
 	what->queued = false;
 	list_del(&what->link);
-}
-
-static void run_later(struct loop *l)
-{
-	struct later *what;
-
-	while ((what = list_first(&l->later, struct later, link)) != NULL) {
-		loop_later_cancel(what);
-		what->run(what);
-	}
 }
 
 /* ---- signals ---- */

@@ -44,7 +44,8 @@ struct later {
 };
 
 int loop_new(struct loop **out, struct err *e);
-/* Releases the loop. Sources and timers must be gone; takes NULL. */
+/* Does what was put off with loop_later, which is mostly the freeing of things, and releases the
+ * loop. Sources and timers must be gone; takes NULL. */
 void loop_free(struct loop *l);
 
 /* Watches s->fd (which must be non-blocking) for events; s is borrowed until loop_del. */

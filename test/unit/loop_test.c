@@ -159,6 +159,16 @@ static void raise_it(struct timer *t UNUSED)
 	kill(getpid(), SIGUSR1);
 }
 
+TEST(later_of_after_the_loop_ran_is_done_by_its_end)
+{
+	fx.l = new_loop();
+	fx.later.run = put_off;
+	fx.runs = 0;
+	loop_later(fx.l, &fx.later);
+	loop_free(fx.l);
+	OK(fx.runs > 0);
+}
+
 static void stop_now(struct later *l UNUSED)
 {
 	loop_stop(fx.l, 7);
