@@ -135,7 +135,9 @@ static void resolve_sandbox_endpoint(struct grpc_call *call, void *request)
 		refuse(call, "sandbox", "is required");
 		return;
 	}
-	if (check_key(call, r->sandbox->id, r->sandbox->name))
+	/* One without a name is the backend's to refuse (driver contract 2.3, rule 3). */
+	if (check_text(call, "sandbox.id", r->sandbox->id) &&
+	    check_text(call, "sandbox.name", r->sandbox->name))
 		s->backend->ops->resolve_endpoint(s->backend, call, r);
 }
 

@@ -211,7 +211,8 @@ static void nodes_listed(void *owner, const char *resource_version, const struct
 	if (!error)
 		v->op.k->has_gpu = v->has_gpu;
 	if (error) {
-		op_fail(&v->op, kube_grpc_status(error), "check GPU node capacity failed: %s",
+		/* driver contract 3.5 */
+		op_fail(&v->op, GRPC_INTERNAL, "check GPU node capacity failed: %s",
 			error->message);
 	} else if (!v->has_gpu) {
 		k8s_refuse_gpu(&e);

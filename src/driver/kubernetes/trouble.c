@@ -76,10 +76,22 @@ static bool container_started(const cJSON *pod, const char *list)
 	return false;
 }
 
-/* Whether a pod that says nothing bad ends the trouble that is known. One that could not be mounted
- * says nothing either until a container has started, and kubelet writes an image that it has not got
- * into the status only at its second look, 15 s after its Event; by then the init container, whose
- * image was there, has long run. */
+static bool is_scheduled(const cJSON *pod)
+{
+	const cJSON *c;
+
+	cJSON_ArrayForEach(c, json_at(pod, "status", "conditions", NULL)) {
+		if (streq(json_str(c, "type"), "PodScheduled"))
+			return streq(json_str(c, "status"), "True");
+	}
+	return false;
+}
+
+/* Whether a pod that says nothing bad ends the trouble that is known. One that no scheduler has
+ * looked at yet says nothing about claims and nodes. One that could not be mounted says nothing
+ * until a container has started, and kubelet writes an image that it has not got into the status
+ * only at its second look, 15 s after its Event; by then the init container, whose image was there,
+ * has long run. */
 static bool pod_heals(const struct k8s_trouble *known, const cJSON *pod)
 {
 	switch (known->kind) {
@@ -88,9 +100,10 @@ static bool pod_heals(const struct k8s_trouble *known, const cJSON *pod)
 	case TROUBLE_CONTAINER:
 		return container_started(pod, "containerStatuses") ||
 		       container_started(pod, "initContainerStatuses");
-	case TROUBLE_NONE:
 	case TROUBLE_PENDING_CLAIM:
 	case TROUBLE_UNSCHEDULABLE:
+		return is_scheduled(pod);
+	case TROUBLE_NONE:
 	case TROUBLE_REFUSED:
 	case TROUBLE_COUNT:
 		break;
