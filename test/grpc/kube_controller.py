@@ -222,10 +222,13 @@ class Controller:
         elif version >= (0, 5, 0) and "Suspended" in old:
             out.append(dict(old["Suspended"]))  # 0.5.0-0.5.3 leave it behind on resume
         if version >= (0, 5, 6) and pod and not suspended:
-            if self.unschedulable:
-                say("PodScheduled", "False", "Unschedulable", self.unschedulable)
-            else:
+            mine = [c for c in pod["status"]["conditions"] if c["type"] == "PodScheduled"]
+            if not mine:
+                say("PodScheduled", "Unknown", "PodSchedulingUnknown")
+            elif mine[0]["status"] == "True":
                 say("PodScheduled", "True", "PodScheduled")
+            else:
+                say("PodScheduled", "False", mine[0]["reason"], mine[0]["message"])
         return out
 
     # -- pod --------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ class Controller:
                     pod, "Pending", [("PodScheduled", "False", "Unschedulable", self.unschedulable)]
                 )
                 return
-            image = pod["spec"]["containers"][0].get("image", "")
+            image = (pod["spec"]["containers"] or [{}])[0].get("image", "")
             self.event(
                 "Pod",
                 namespace,

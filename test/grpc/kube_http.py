@@ -95,9 +95,10 @@ class Http1(Exchange):
 
 
 async def serve_http1(reader, writer, handler, peer):
+    early = b""  # the first byte of the next request, where it came while the last was answered
     while True:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            head = early + await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             return
         request, *lines = head.decode("latin-1").split("\r\n")[:-2]
@@ -117,19 +118,17 @@ async def serve_http1(reader, writer, handler, peer):
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await asyncio.gather(work, watch, return_exceptions=True)
             return
-        early = watch.done() and watch.result()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+        early = b"" if watch.cancelled() else watch.result()
         try:
             work.result()
         except Gone:
             return
-        if exchange.last or early == b"":
+        if exchange.last or (not watch.cancelled() and not early):
             return
-        if early:  # the first byte of the next request
-            reader._buffer[0:0] = early
 
 
 # -- HTTP/2 ---------------------------------------------------------------------------------------
@@ -153,22 +152,23 @@ class Http2(Exchange):
         await self.link.flush()
 
     async def write(self, data):
-        while data:
+        at = 0
+        while at < len(data):
             self._alive()
+            connection = self.link.h2
             try:
-                window = min(
-                    self.link.h2.local_flow_control_window(self.stream),
-                    self.link.h2.max_outbound_frame_size,
-                )
+                window = connection.local_flow_control_window(self.stream)
             except h2.exceptions.ProtocolError as e:
                 raise Gone from e
+            window = min(window, connection.max_outbound_frame_size)
             if window <= 0:
                 self.link.room.clear()
                 await self.link.room.wait()
                 continue
-            self.link.h2.send_data(self.stream, data[:window])
-            data = data[window:]
+            connection.send_data(self.stream, data[at : at + window])
+            at += window
             await self.link.flush()
+            await asyncio.sleep(0)  # so that a client that leaves is noticed
 
     async def end(self):
         self._alive()
@@ -207,7 +207,7 @@ class Link:
         self.streams = {}
 
     async def flush(self):
-        if self.closed:
+        if self.closed or self.writer.is_closing():
             raise Gone
         try:
             self.writer.write(self.h2.data_to_send())

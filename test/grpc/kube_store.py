@@ -349,7 +349,7 @@ class Store:
             new["status"] = copy.deepcopy(old["status"])
 
     def patch(self, plural, namespace, name, patch, subresource=None, version=None):
-        """A merge patch, in the shape of `version`."""
+        """A merge patch, in the shape of `version`; None: as stored."""
         with self.lock:
             old = self.get(plural, namespace, name)
             meta = (patch.get("metadata") or {}) if isinstance(patch, dict) else {}
@@ -360,7 +360,7 @@ class Store:
                     "the object has been modified; please apply your "
                     "changes to the latest version and try again",
                 )
-            new = merge_patch(self.present(plural, old, version), patch)
+            new = merge_patch(self.present(plural, old, version) if version else old, patch)
             return self.update(plural, new, subresource)
 
     def apply(self, plural, namespace, name, obj, manager):

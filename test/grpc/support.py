@@ -33,6 +33,7 @@ import compute_driver_pb2 as pb  # noqa: E402
 from apiserver import ApiServer  # noqa: E402
 from runner import WAIT, eventually  # noqa: E402
 
+END = 30  # seconds in which the driver must have ended: what is under way gets 10
 SERVICE = "/openshell.compute.v1.ComputeDriver/"
 Code = grpc.StatusCode
 
@@ -60,7 +61,7 @@ class Stub:
 class Driver:
     """The driver as a process on a socket."""
 
-    prefix = ()         # words before the program's, for one that is run elsewhere
+    prefix = ()  # words before the program's, for one that is run elsewhere
 
     def __init__(self, *args, env=None, socket_path=None, wait=True, folder=None):
         self.folder = folder or tempfile.mkdtemp(prefix="driver-")
@@ -133,7 +134,7 @@ class Driver:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(WAIT)
+            return self.process.wait(END)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -253,7 +253,7 @@ class Calls(Case):
         self.assertEqual(len(self.server.seen("POST", "sandboxes")), 1)
 
     def test_cancelled_calls_say_nothing(self):
-        self.server.rule("sandboxes", delay=0.2, times=-1)
+        self.server.rule("sandboxes", delay=1, times=-1)
         client = self.client()
         ids = [client.do("call", method="GET", path=SANDBOXES) for _ in range(20)]
         eventually(lambda: self.server.seen("GET", "sandboxes"))
