@@ -100,7 +100,7 @@ class Managed(GatewayTest):
             message=words,
         )
         self.fails(
-            Code.FAILED_PRECONDITION,
+            Code.INTERNAL,
             self.stub.EnsureWorkspace,
             pb.EnsureWorkspaceRequest(workspace="team"),
             message=words,
