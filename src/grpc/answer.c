@@ -112,7 +112,7 @@ static void add_field(struct grpc_call *call, struct h2_field **v, size_t *n, st
 {
 	struct arena *a = h2_arena(call->stream);
 
-	must(*n < METADATA_MAX && !call->headers_sent);
+	must(*n < METADATA_MAX);
 	if (*v == NULL)
 		*v = arena_fields(call, METADATA_MAX);
 	(*v)[(*n)++] =
@@ -121,6 +121,7 @@ static void add_field(struct grpc_call *call, struct h2_field **v, size_t *n, st
 
 void grpc_add_header(struct grpc_call *call, struct str name, struct str value)
 {
+	must(!call->headers_sent || call->gone);
 	if (!call->gone)
 		add_field(call, &call->headers, &call->n_headers, name, value);
 }

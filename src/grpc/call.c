@@ -174,8 +174,10 @@ static void read_messages(struct grpc_call *call, struct str *in)
 		refuse_frame(call, rv);
 }
 
+/* The client has sent all, and all of it is delivered. */
 static void half_close(struct grpc_call *call)
 {
+	call->half_close_told = true;
 	if (grpc_reader_partial(&call->reader))
 		grpc_call_end(call, GRPC_INVALID_ARGUMENT, "the request ends within a message");
 	else if (takes_many(call) && call->ops != NULL && call->ops->half_close != NULL)
@@ -244,7 +246,7 @@ void grpc_resume(struct grpc_call *call)
 		buf_consume(&call->waiting, used);
 		h2_consume(call->stream, used);
 		count_held(call);
-		if (call->half_closed && !call->paused)
+		if (call->half_closed && !call->half_close_told && !call->paused)
 			half_close(call);
 	}
 	call->busy--;

@@ -146,8 +146,8 @@ bool grpc_cancelled(const struct grpc_call *call);
 /* Milliseconds until the client's deadline; INT64_MAX when it has none. */
 int64_t grpc_time_left(const struct grpc_call *call);
 
-/* Metadata of ours, sent in front of the first message (header) or with the status (trailer).
- * Copied. Only before anything was sent; for a stream, in its handler. */
+/* Metadata of ours, sent in front of the first message (header: to be added before that, and for a
+ * stream in its handler) or with the status (trailer). At most 16 of each. Copied. */
 void grpc_add_header(struct grpc_call *call, struct str name, struct str value);
 void grpc_add_trailer(struct grpc_call *call, struct str name, struct str value);
 

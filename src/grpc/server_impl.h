@@ -65,6 +65,7 @@ struct grpc_call {
 	bool closed;      /* the stream is */
 	bool headers_sent;
 	bool half_closed; /* by the client */
+	bool half_close_told;
 	bool paused;
 	bool reading; /* messages are being delivered */
 	struct grpc_reader reader;

@@ -194,7 +194,7 @@ int h2_status(const struct h2_stream *s);
  * What is neither accepted nor answered there by h2_respond_end is refused (REFUSED_STREAM). */
 void h2_accept(struct h2_stream *s, const struct h2_stream_ops *ops, void *user);
 /* The response's header list; a body follows. Fields must be static or the stream's own
- * (h2_arena): they are borrowed until the stream is released. */
+ * (h2_arena): they are borrowed until the stream is released. At most 40. */
 void h2_respond(struct h2_stream *s, int status, const struct h2_field *fields, size_t n);
 /* The same, with nothing to follow. */
 void h2_respond_end(struct h2_stream *s, int status, const struct h2_field *fields, size_t n);

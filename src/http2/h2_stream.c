@@ -7,7 +7,7 @@
 enum {
 	FIELDS_FIRST = 12,   /* fields that a header list is expected to have */
 	FIELD_OVERHEAD = 32, /* RFC 9113 6.5.2 */
-	RESPONSE_FIELDS_MAX = 32,
+	RESPONSE_FIELDS_MAX = 40,
 };
 
 static const struct h2_stream_ops no_ops;

@@ -33,25 +33,25 @@ enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4, PADDED = 8 };
 
 static struct buf in = BUF_INIT(64 << 20);
 
-UNUSED static void put_head(size_t n, int type, int flags, uint32_t id)
+static void put_head(size_t n, int type, int flags, uint32_t id)
 {
 	const uint8_t head[9] = {n >> 16, n >> 8, n, type, flags, id >> 24, id >> 16, id >> 8, id};
 
 	OK(buf_add(&in, head, sizeof head));
 }
 
-UNUSED static uint32_t h2_get32(const uint8_t *p)
+static uint32_t h2_get32(const uint8_t *p)
 {
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-UNUSED static void put(int type, int flags, uint32_t id, const void *p, size_t n)
+static void put(int type, int flags, uint32_t id, const void *p, size_t n)
 {
 	put_head(n, type, flags, id);
 	OK(buf_add(&in, p, n));
 }
 
-UNUSED static void put32(int type, uint32_t id, uint32_t value)
+static void put32(int type, uint32_t id, uint32_t value)
 {
 	const uint8_t p[4] = {value >> 24, value >> 16, value >> 8, value};
 
@@ -59,7 +59,7 @@ UNUSED static void put32(int type, uint32_t id, uint32_t value)
 }
 
 /* HEADERS whose block is literals without indexing: name, value, …, NULL. */
-UNUSED static void put_fields(uint32_t id, int flags, const char *const *texts)
+static void put_fields(uint32_t id, int flags, const char *const *texts)
 {
 	uint8_t b[4096], *p = b;
 
@@ -79,7 +79,7 @@ UNUSED static void put_fields(uint32_t id, int flags, const char *const *texts)
 
 #define REQUEST ":method", "POST", ":scheme", "http", ":path", "/a", ":authority", "x"
 
-UNUSED static void put_preface(bool server)
+static void put_preface(bool server)
 {
 	if (server)
 		OK(buf_add(&in, PREFACE, sizeof PREFACE - 1));
@@ -88,9 +88,9 @@ UNUSED static void put_preface(bool server)
 
 /* ---- a session and its user ---- */
 
-UNUSED static struct h2_session *session;
+static struct h2_session *session;
 static struct buf out = BUF_INIT(64 << 20);
-UNUSED static struct err broken;
+static struct err broken;
 static int requests, closes, ends, goaways, wakes, writables, refusals;
 static enum h2_outcome outcome;
 static uint32_t close_code;
@@ -100,7 +100,7 @@ static bool answer_at_once, hold_data, end_session_in_callback;
 
 static const struct h2_field plain = {STR("content-type"), STR("text/plain")};
 
-UNUSED static void on_data(struct h2_stream *st, struct str bytes)
+static void on_data(struct h2_stream *st, struct str bytes)
 {
 	data_bytes += bytes.n;
 	if (!hold_data)
@@ -109,7 +109,7 @@ UNUSED static void on_data(struct h2_stream *st, struct str bytes)
 		h2_session_end(session);
 }
 
-UNUSED static void on_peer_end(struct h2_stream *st)
+static void on_peer_end(struct h2_stream *st)
 {
 	ends++;
 	if (answer_at_once)
@@ -118,12 +118,12 @@ UNUSED static void on_peer_end(struct h2_stream *st)
 		h2_session_end(session);
 }
 
-UNUSED static void on_writable(struct h2_stream *st UNUSED)
+static void on_writable(struct h2_stream *st UNUSED)
 {
 	writables++;
 }
 
-UNUSED static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
+static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
 {
 	closes++;
 	refusals += how == H2_END_REFUSED;
@@ -135,7 +135,7 @@ UNUSED static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t
 		last = NULL;
 }
 
-UNUSED static void on_headers(struct h2_stream *st UNUSED)
+static void on_headers(struct h2_stream *st UNUSED)
 {
 	requests++;
 }
@@ -148,26 +148,26 @@ static const struct h2_stream_ops ops = {
 	.closed = on_closed,
 };
 
-UNUSED static void on_request(void *owner UNUSED, struct h2_stream *st)
+static void on_request(void *owner UNUSED, struct h2_stream *st)
 {
 	requests++;
 	last = st;
 	h2_accept(st, &ops, NULL);
 }
 
-UNUSED static void on_wake(void *owner UNUSED)
+static void on_wake(void *owner UNUSED)
 {
 	wakes++;
 }
 
-UNUSED static void on_goaway(void *owner UNUSED, uint32_t code UNUSED)
+static void on_goaway(void *owner UNUSED, uint32_t code UNUSED)
 {
 	goaways++;
 }
 
 static const struct h2_session_ops session_ops = {on_request, on_wake, on_goaway};
 
-UNUSED static struct h2_config cfg = {
+static struct h2_config cfg = {
 	.max_streams = 10,
 	.max_waiting = 3,
 	.stream_window = 65535,
@@ -178,7 +178,7 @@ UNUSED static struct h2_config cfg = {
 	.arena_max = 1 << 20,
 };
 
-UNUSED static void set_up(bool server)
+static void set_up(bool server)
 {
 	answer_at_once = true;
 	session = server ? h2_server_new(&cfg, &session_ops, NULL)
@@ -186,7 +186,7 @@ UNUSED static void set_up(bool server)
 	put_preface(server);
 }
 
-UNUSED static void tear_down(void)
+static void tear_down(void)
 {
 	h2_session_free(session);
 	buf_fini(&in);
@@ -194,7 +194,7 @@ UNUSED static void tear_down(void)
 }
 
 /* Feeds what was put. */
-UNUSED static int feed(void)
+static int feed(void)
 {
 	struct str v = buf_view(&in);
 	int rv = h2_feed(session, v.p, v.n, &broken);
@@ -203,7 +203,7 @@ UNUSED static int feed(void)
 	return rv;
 }
 
-UNUSED static void take(void)
+static void take(void)
 {
 	h2_take(session, &out, SIZE_MAX / 2);
 }
@@ -216,7 +216,7 @@ struct frame {
 };
 
 /* The next frame that the session sent; the client's preface is passed over. */
-UNUSED static bool next_frame(struct frame *f)
+static bool next_frame(struct frame *f)
 {
 	struct str v = buf_view(&out);
 
@@ -236,7 +236,7 @@ UNUSED static bool next_frame(struct frame *f)
 }
 
 /* Whether the session sent a frame of that type for that stream; the ones before it are lost. */
-UNUSED static bool sent(int type, uint32_t id, struct frame *f)
+static bool sent(int type, uint32_t id, struct frame *f)
 {
 	while (next_frame(f)) {
 		if (f->type == type && f->id == id)
@@ -245,7 +245,7 @@ UNUSED static bool sent(int type, uint32_t id, struct frame *f)
 	return false;
 }
 
-UNUSED static void expect_goaway(uint32_t code)
+static void expect_goaway(uint32_t code)
 {
 	struct frame f;
 
