@@ -24,7 +24,8 @@ B      := build/$(TARGET)
 BIN    := $(if $(filter $(HOST),$(TARGET)),build,$(B))/openshell-static
 
 # How to run what was built: qemu's user mode for another machine's binaries.
-RUN := $(if $(filter $(HOST) asan,$(TARGET)),,qemu-$(ARCH)-static)
+RUN     := $(if $(filter $(HOST) asan,$(TARGET)),,qemu-$(ARCH)-static)
+RUN_BIN := $(BIN)$(if $(RUN),.run)
 
 # --- flags ------------------------------------------------------------------------------------
 
@@ -150,16 +151,22 @@ test-unit: $(UNIT_BIN)
 
 # The tiers above: each folder brings its own runner, which finds the binary in OPENSHELL_BINARY and
 # ends with "N passed, N failed".
-test-grpc: $(BIN) $(B)/test/kube/kube | build/setup-test
+GRPC_NEEDS := $(RUN_BIN) $(B)/test/kube/kube
+test-grpc: $(GRPC_NEEDS) | build/setup-test
 	@$(RUN_GRPC)
 
-test: $(UNIT_BIN) $(BIN) $(B)/test/kube/kube | build/setup-test
+test: $(UNIT_BIN) $(GRPC_NEEDS) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 
-# emulators and sanitizers are slow
-RUN_UNITS := TEST_TIME_SCALE=$(if $(RUN)$(SAN),6,1) $(if $(RUN),TEST_EMULATOR=1) scripts/run-units "$(RUN)" $(UNIT_BIN)
-RUN_GRPC  := OPENSHELL_BINARY=$(abspath $(BIN)) test/grpc/run
+# Emulators and sanitizers are slow.
+PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
+RUN_UNITS := $(PATIENCE) $(if $(RUN),TEST_EMULATOR=1) scripts/run-units "$(RUN)" $(UNIT_BIN)
+RUN_GRPC  := $(PATIENCE) OPENSHELL_BINARY=$(abspath $(RUN_BIN)) test/grpc/run $(GRPC_TESTS)
+
+# What to start as the binary: a script where it takes an emulator.
+$(BIN).run: $(BIN)
+	@printf '#!/bin/sh\nexec $(RUN) $(abspath $(BIN)) "$$@"\n' >$@ && chmod +x $@
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
 # like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
@@ -191,9 +198,11 @@ demo: $(BIN) | build/setup-test
 bench: $(BIN) $(B)/test/bench/bench | build/setup-test
 	@OPENSHELL_BINARY=$(abspath $(BIN)) test/bench/run $(B)/test/bench/bench
 
-# The other machine's binary, as far as an emulator of its user mode goes.
+# The other machine's binary, as far as an emulator of its user mode goes: the unit tests, and a
+# sandbox's life through the driver and ctl.
 test-aarch64:
-	$(MAKE) ARCH=aarch64 all test-unit check-elf
+	@$(MAKE) ARCH=aarch64 check-elf test-unit
+	@$(MAKE) ARCH=aarch64 test-grpc GRPC_TESTS=test_ctl
 
 # --- checks -----------------------------------------------------------------------------------
 
