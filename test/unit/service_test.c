@@ -26,7 +26,8 @@ struct fake {
 	struct backend base;
 	const char *called; /* the last function */
 	struct grpc_call *held;
-	bool hold; /* does not answer by itself */
+	bool hold;   /* does not answer by itself */
+	size_t live; /* how many sandboxes a live list finds */
 };
 
 static struct loop *loop;
@@ -61,13 +62,36 @@ static void called(struct backend *b, struct grpc_call *call, const char *name)
 FAKE(validate, ValidateSandboxCreateRequest)
 FAKE(create, CreateSandboxRequest)
 FAKE(get, GetSandboxRequest)
-FAKE(list, ListSandboxesRequest)
 FAKE(stop, StopSandboxRequest)
 FAKE(start, StartSandboxRequest)
 FAKE(delete, DeleteSandboxRequest)
 FAKE(resolve_endpoint, ResolveSandboxEndpointRequest)
 FAKE(ensure_workspace, EnsureWorkspaceRequest)
 FAKE(delete_workspace, DeleteWorkspaceRequest)
+
+/* Sandboxes of about 1 KiB, with the spec that a careless backend might leave in. */
+static void fake_list(struct backend *b, struct grpc_call *call,
+		      const PB(ListSandboxesRequest) * r UNUSED)
+{
+	struct fake *f = container_of(b, struct fake, base);
+	NEW(out, ListSandboxesResponse, LIST_SANDBOXES_RESPONSE);
+	NEW(spec, DriverSandboxSpec, DRIVER_SANDBOX_SPEC);
+	char name[1000];
+
+	f->called = "list";
+	memset(name, 'x', sizeof name - 1);
+	name[sizeof name - 1] = '\0';
+	spec.log_level = name;
+	out.sandboxes = arena_zalloc(grpc_arena(call), (f->live + 1) * sizeof *out.sandboxes);
+	for (size_t i = 0; i < f->live; i++) {
+		out.sandboxes[i] = arena_zalloc(grpc_arena(call), sizeof **out.sandboxes);
+		openshell__compute__v1__driver_sandbox__init(out.sandboxes[i]);
+		out.sandboxes[i]->name = name;
+		out.sandboxes[i]->spec = &spec;
+	}
+	out.n_sandboxes = f->live;
+	answer_list(call, &out);
+}
 
 static void fake_capabilities(struct backend *b UNUSED, PB(GetCapabilitiesResponse) * out)
 {
@@ -413,6 +437,20 @@ TEST(a_list_that_no_gateway_can_decode_is_refused_not_cut)
 	   registry_count(registry));
 }
 
+TEST(a_live_list_is_bounded_too_and_holds_no_specs)
+{
+	NEW(list, ListSandboxesRequest, LIST_SANDBOXES_REQUEST);
+	set_up();
+	backend.live = 4000;
+	EQ(CALL("ListSandboxes", &list, list_sandboxes), GRPC_OK);
+	const PB(ListSandboxesResponse) *out = last.message;
+	EQ(out->n_sandboxes, 4000);
+	OK(out->sandboxes[3999]->spec == NULL);
+	backend.live = 4500;
+	EQ(CALL("ListSandboxes", &list, list_sandboxes), GRPC_RESOURCE_EXHAUSTED);
+	HAS(last.text, "4500 sandboxes");
+}
+
 /* --- callers that go away --- */
 
 static void stop_loop(struct timer *t UNUSED)
@@ -429,6 +467,15 @@ static void settle(void)
 	timer_stop(loop, &t);
 }
 
+/* Runs the loop until the condition holds; never a measure of speed. */
+#define EVENTUALLY(condition)                                                                      \
+	do {                                                                                       \
+		for (int tries = 0; !(condition); tries++) {                                       \
+			OK(tries < 150 && #condition);                                             \
+			settle();                                                                  \
+		}                                                                                  \
+	} while (0)
+
 TEST(an_operation_outlives_its_caller)
 {
 	NEW(stop, StopSandboxRequest, STOP_SANDBOX_REQUEST);
@@ -437,14 +484,12 @@ TEST(an_operation_outlives_its_caller)
 	backend.hold = true;
 	struct grpc_rpc *r = begin("StopSandbox", &stop,
 				   &openshell__compute__v1__stop_sandbox_response__descriptor);
-	settle();
+	EVENTUALLY(backend.held != NULL);
 	STREQ(backend.called, "stop");
 	grpc_rpc_cancel(r);
-	settle();
-	OK(grpc_cancelled(backend.held));
+	EVENTUALLY(grpc_cancelled(backend.held));
 	answer(backend.held);
-	settle();
-	EQ(grpc_server_calls(server), 0);
+	EVENTUALLY(grpc_server_calls(server) == 0);
 }
 
 /* --- watching --- */
@@ -525,28 +570,34 @@ static const char *seen(struct viewer *v)
 	return text.p;
 }
 
+static bool has_seen(const struct viewer *v, const char *words)
+{
+	struct str seen_so_far = buf_view(&v->seen);
+
+	return seen_so_far.n > 0 &&
+	       memmem(seen_so_far.p, seen_so_far.n, words, strlen(words)) != NULL;
+}
+
 TEST(a_watch_opens_at_once_and_tells_what_happens)
 {
 	NEW(event, DriverPlatformEvent, DRIVER_PLATFORM_EVENT);
 	struct viewer v;
 	set_up();
 	view(&v, channel);
-	settle();
-	OK(v.opened);
+	EVENTUALLY(v.opened);
 	STREQ(seen(&v), "");
 	put("1", "a", "x");
-	settle();
+	EVENTUALLY(has_seen(&v, "+1:x "));
 	STREQ(seen(&v), "+1:x ");
 	put("1", "a", "y");
 	put("1", "a", "z"); /* in one turn: only the newest */
 	event.reason = (char *)"Pulling";
 	registry_event(registry, "1", &event);
 	registry_remove(registry, "ns", "1", 0);
-	settle();
+	EVENTUALLY(has_seen(&v, "-1 "));
 	STREQ(seen(&v), "!1:Pulling -1 ");
 	grpc_rpc_cancel(v.rpc);
-	settle();
-	EQ(grpc_server_calls(server), 0);
+	EVENTUALLY(grpc_server_calls(server) == 0);
 	put("2", "b", "x"); /* nobody is woken */
 	buf_fini(&v.seen);
 }
@@ -559,7 +610,7 @@ TEST(a_viewer_that_does_not_read_costs_little_and_then_sees_the_newest)
 	memset(state, 's', sizeof state - 1);
 	state[sizeof state - 1] = '\0';
 	view(&v, channel);
-	settle();
+	EVENTUALLY(v.opened);
 	grpc_rpc_pause(v.rpc);
 	/* more than the queues of both sides and the socket hold, and each sandbox many times */
 	for (int round = 0; round < 20; round++) {
@@ -574,13 +625,9 @@ TEST(a_viewer_that_does_not_read_costs_little_and_then_sees_the_newest)
 	registry_remove(registry, "ns", "7", 0);
 	buf_clear(&v.seen);
 	grpc_rpc_resume(v.rpc);
-	settle();
-	settle();
-	const char *text = seen(&v);
-	HAS(text, "+999:0000019");
-	HAS(text, "-7 ");
-	OK(strstr(text, "+7:0000019") == NULL);
-	OK(strlen(text) < 4000u * 520);
+	EVENTUALLY(has_seen(&v, "+999:0000019") && has_seen(&v, "-7 "));
+	OK(!has_seen(&v, "+7:0000019"));
+	OK(buf_view(&v.seen).n < 4000u * 520);
 	grpc_rpc_cancel(v.rpc);
 	buf_fini(&v.seen);
 }
@@ -591,7 +638,7 @@ TEST(a_viewer_that_lost_deletions_is_told_so)
 	char id[32];
 	set_up();
 	view(&v, channel);
-	settle();
+	EVENTUALLY(v.opened);
 	grpc_rpc_pause(v.rpc);
 	for (int i = 0; i < REGISTRY_DELETIONS_MAX + 30000; i++) {
 		snprintf(id, sizeof id, "%d", i);
@@ -601,41 +648,37 @@ TEST(a_viewer_that_lost_deletions_is_told_so)
 			settle();
 	}
 	grpc_rpc_resume(v.rpc);
-	settle();
-	settle();
-	OK(v.ended);
+	EVENTUALLY(v.ended);
 	EQ(v.status, GRPC_RESOURCE_EXHAUSTED);
 	HAS(last.text, "deletions behind");
 	buf_fini(&v.seen);
 }
 
-static void on_drained(void *arg)
+static bool drained;
+
+static void on_drained(void *arg UNUSED)
 {
-	*(bool *)arg = true;
+	drained = true;
 }
 
 TEST(the_end_of_the_driver_ends_watches_and_lets_calls_finish)
 {
 	NEW(stop, StopSandboxRequest, STOP_SANDBOX_REQUEST);
 	struct viewer v;
-	bool drained = false;
 	stop.sandbox_id = (char *)"1";
 	set_up();
 	view(&v, channel);
 	backend.hold = true;
 	begin("StopSandbox", &stop, &openshell__compute__v1__stop_sandbox_response__descriptor);
-	settle();
-	grpc_server_drain(server, 5000, on_drained, &drained);
-	settle();
-	OK(v.ended);
+	EVENTUALLY(v.opened && backend.held != NULL);
+	grpc_server_drain(server, 5000, on_drained, NULL);
+	EVENTUALLY(v.ended);
 	EQ(v.status, GRPC_UNAVAILABLE);
 	OK(!drained);
 	last.status = GRPC_UNKNOWN;
 	answer(backend.held);
-	settle();
-	EQ(last.status, GRPC_OK);
-	settle();
-	OK(drained);
+	EVENTUALLY(last.status == GRPC_OK);
+	EVENTUALLY(drained);
 	EQ(grpc_server_connections(server), 0);
 	buf_fini(&v.seen);
 }
@@ -651,13 +694,15 @@ TEST(fifty_viewers_see_every_sandbox)
 		channels[i] = dial();
 		view(&v[i], channels[i]);
 	}
-	settle();
+	for (int i = 0; i < VIEWERS; i++)
+		EVENTUALLY(v[i].opened);
 	for (int i = 0; i < SANDBOXES; i++) {
 		snprintf(id, sizeof id, "%d", i);
 		put(id, id, "x");
 	}
 	settle();
 	for (int i = 0; i < VIEWERS; i++) {
+		EVENTUALLY(has_seen(&v[i], "+199:"));
 		const char *at = seen(&v[i]);
 		int n = 0;
 		for (; (at = strchr(at, '+')) != NULL; at++)

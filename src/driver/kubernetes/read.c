@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "driver/answer.h"
 #include "driver/kubernetes/kubernetes_impl.h"
 #include "driver/kubernetes/validate.h"
 #include "kube/list.h"
@@ -138,7 +139,9 @@ static void list_done(void *owner, const char *resource_version, const struct ku
 	}
 	response.sandboxes = l->v;
 	response.n_sandboxes = l->n;
-	op_reply(&l->op, &response);
+	if (l->op.call)
+		answer_list(l->op.call, &response);
+	op_end(&l->op);
 }
 
 static void list_begin(struct op *op)
