@@ -30,7 +30,7 @@ struct h2_conn {
 	int64_t open_by, unused_since, idle_since, heard, pinged, stalled, drained;
 	unsigned busy; /* we are below a callback, so that nothing may be released */
 	bool opened;   /* the peer's SETTINGS are there */
-	bool used;     /* there has been a stream */
+	bool used;     /* there has been a request */
 	bool broken;   /* h2_feed failed: only what is left to say is written */
 	bool ended, freed;
 };
@@ -295,8 +295,6 @@ static void run_flush(struct later *l)
 /* The peer's preface, and its first request, each have a deadline. */
 static void note_open(struct h2_conn *hc)
 {
-	if (h2_streams(hc->session) > 0)
-		hc->used = true;
 	if (hc->used)
 		hc->unused_since = 0;
 	if (hc->opened || !h2_is_open(hc->session))
@@ -341,6 +339,7 @@ static void on_request(void *owner, struct h2_stream *st)
 {
 	struct h2_conn *hc = owner;
 
+	hc->used = true;
 	hc->ops->request(hc->owner, st);
 }
 

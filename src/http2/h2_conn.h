@@ -16,7 +16,7 @@ struct h2_conn;
 struct h2_conn_config {
 	struct h2_config h2;
 	int64_t open_ms;   /* until the peer's preface and SETTINGS are there */
-	int64_t unused_ms; /* from then to the first stream; else GOAWAY and the end */
+	int64_t unused_ms; /* server: from then to the first request; else GOAWAY and the end */
 	int64_t idle_ms;   /* without any stream; then GOAWAY and the end */
 	int64_t ping_ms;   /* without a byte from the peer; then a PING is sent */
 	int64_t pong_ms;   /* from that PING to any sign of life */
