@@ -221,6 +221,16 @@ static bool try_again_busy(struct kube_request *r)
 	return rest(r, r->retry_after_ms ? r->retry_after_ms : backoff(r));
 }
 
+/* An API server that has just been started answers so before it has anything that could act on the
+ * request (the words are those of k8s.io/apiserver's notfoundhandler). */
+static bool never_reached_handler(const struct kube_request *r)
+{
+	static const char words[] = "before all known HTTP paths have been installed";
+	struct str text = buf_view(&r->answer);
+
+	return text.n > 0 && memmem(text.p, text.n, words, sizeof words - 1) != NULL;
+}
+
 /* Whether the answer is followed by another try, see kube_call. */
 static bool repeat_answer(struct kube_request *r)
 {
@@ -235,7 +245,7 @@ static bool repeat_answer(struct kube_request *r)
 	case 429: /* the server's word that it did nothing */
 		return try_again_busy(r);
 	case 503:
-		return is_get(r) && try_again_busy(r);
+		return (is_get(r) || never_reached_handler(r)) && try_again_busy(r);
 	case 500:
 	case 502:
 	case 504:
@@ -385,6 +395,9 @@ static void on_ended(struct exchange *x, enum exchange_end how, const struct err
 {
 	struct kube_request *r = container_of(x, struct kube_request, x);
 
+	log_debug("kubernetes request", "method=%s path=%s try=%u status=%d ms=%lld error=%s",
+		  x->method, x->path, r->tries, r->status, (long long)(mono_ms() - r->began),
+		  why->text);
 	if (how == EXCHANGE_DONE)
 		answered(r);
 	else

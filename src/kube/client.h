@@ -73,8 +73,9 @@ struct kube_call {
  *
  * Repeated within the deadline, with backoff and jitter or after Retry-After: GET on any lost
  * connection, 429, 500, 502, 503 and 504; every method on 429 (the server's word that it did
- * nothing), on a stream refused or not reached before GOAWAY, and on a connection that failed before
- * the request was sent. 401 refreshes the credentials once.
+ * nothing), on the 503 of a server that is still starting, on a stream refused or not reached before
+ * GOAWAY, and on a connection that failed before the request was sent. 401 refreshes the credentials
+ * once.
  */
 struct kube_request *kube_call(struct kube_client *c, const struct kube_call *call);
 

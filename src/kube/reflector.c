@@ -10,7 +10,8 @@
 
 enum {
 	BACKOFF_FIRST_MS = 500,
-	BACKOFF_MAX_MS = 8000, /* how much later than others we know that it is back */
+	BACKOFF_MAX_MS = 8000,   /* how much later than others we know that it is back */
+	BACKOFF_ALIVE_MS = 2000, /* a server that answers, if only that it is busy, is soon well */
 	RETRY_AFTER_MAX_MS = 30000,
 	WATCH_SECONDS_MIN = 300, /* the server ends each watch after 5 to 10 minutes */
 	WATCH_SECONDS_MAX = 600,
@@ -27,7 +28,7 @@ enum {
  *   | timer        |  |                | |             | ended: by the server in its time,
  *   |       failed |  | expired (410)  | |             | lost, silent
  *   |              v  |                | v             v
- *   +--------- LIST_WAIT <----------- WATCH_WAIT (0 ms to 30 s)
+ *   +--------- LIST_WAIT <----------- WATCH_WAIT (0 ms to 8 s)
  *                         refused: 4xx
  *
  * WATCH_WAIT goes back to OPENING with the resourceVersion that was seen last; LIST_WAIT forgets it
@@ -58,6 +59,7 @@ struct kube_reflector {
 	struct kube_request *watch;
 	struct json_pool pool; /* the event at hand */
 	int64_t watch_began;
+	bool fresh;        /* version is a list's, and no watch has gone on from it */
 	unsigned failures; /* in a row; rules the backoff */
 	struct timer timer;
 	struct later free_later;
@@ -196,15 +198,22 @@ static void stop(struct kube_reflector *r)
 	timer_stop(r->loop, &r->timer);
 }
 
-static void wait_in(struct kube_reflector *r, enum state state, int64_t at_least)
+/* Goes on in `state` after a while; error is why, NULL when nothing failed. */
+static void wait_in(struct kube_reflector *r, enum state state, const struct kube_error *error)
 {
-	int64_t ms = BACKOFF_MAX_MS;
+	int64_t ms = BACKOFF_MAX_MS, at_least = 0;
 
 	if (r->failures <= 5) /* the sixth would be more than the maximum */
 		ms = r->failures ? (int64_t)BACKOFF_FIRST_MS << (r->failures - 1) : 0;
+	if (error != NULL) {
+		at_least = MIN(error->retry_after_ms, (int64_t)RETRY_AFTER_MAX_MS);
+		if (error->http != 0 &&
+		    (kube_error_is_transient(error) || error->fault == KUBE_EXPIRED))
+			ms = MIN(ms, (int64_t)BACKOFF_ALIVE_MS);
+	}
 	r->failures++;
 	r->state = state;
-	timer_set(r->loop, &r->timer, MAX(with_jitter(ms), MIN(at_least, (int64_t)RETRY_AFTER_MAX_MS)));
+	timer_set(r->loop, &r->timer, MAX(with_jitter(ms), at_least));
 }
 
 static void on_timer(struct timer *t)
@@ -241,14 +250,14 @@ static void on_listed(void *owner, const char *version, const struct kube_error 
 
 	r->list = NULL;
 	if (error != NULL) {
-		int64_t at_least = error->retry_after_ms;
 		r->failures += r->failures == 0;
 		if (error->fault == KUBE_EXPIRED || report(r, error))
-			wait_in(r, LIST_WAIT, at_least);
+			wait_in(r, LIST_WAIT, error);
 		return;
 	}
 	free(r->version);
 	r->version = xstrdup(version);
+	r->fresh = true;
 	forget_unseen(r);
 	if (r->dead || r->round != round)
 		return;
@@ -314,17 +323,18 @@ static void forgive(struct kube_reflector *r)
 static void watch_failed(struct kube_reflector *r, const struct kube_error *error)
 {
 	bool again = kube_error_is_transient(error);
-	int64_t at_least = error->retry_after_ms;
 
 	kube_cancel(steal(&r->watch));
 	forgive(r);
 	if (error->fault == KUBE_EXPIRED) { /* what was missed since is found by a list */
-		wait_in(r, LIST_WAIT, 0);
+		if (!r->fresh)              /* at once, but not in a circle */
+			r->failures = 0;
+		wait_in(r, LIST_WAIT, error);
 		return;
 	}
 	r->failures += r->failures == 0; /* the first wait after a failure is a second */
 	if (report(r, error))
-		wait_in(r, again ? WATCH_WAIT : LIST_WAIT, at_least);
+		wait_in(r, again ? WATCH_WAIT : LIST_WAIT, error);
 }
 
 static void on_deleted(struct kube_reflector *r, const cJSON *object)
@@ -350,6 +360,7 @@ static void on_event(struct kube_reflector *r, enum kube_event_type type, const 
 		return;
 	}
 	r->failures = 0;
+	r->fresh = false;
 	set_version(r, object);
 	if (type == KUBE_DELETED)
 		on_deleted(r, object);
@@ -384,7 +395,7 @@ static void on_ended(void *owner, const struct kube_error *error)
 		return;
 	}
 	forgive(r);
-	wait_in(r, WATCH_WAIT, 0);
+	wait_in(r, WATCH_WAIT, NULL);
 }
 
 static void start_watch(struct kube_reflector *r)

@@ -184,6 +184,16 @@ class Calls(Case):
                 self.assertEqual(answer["status"], status)
                 self.assertTrue(answer["unsure"])
 
+    def test_a_server_that_is_still_starting_is_waited_for(self):
+        self.server.rule(
+            "sandboxes",
+            status=503,
+            reason="ServiceUnavailable",
+            message="the request has been made before all known HTTP paths have been installed, "
+            "please try again",
+        )
+        self.assertEqual(self.client().call("POST", SANDBOXES, sandbox("a"))["status"], 201)
+
     def test_500_for_ever_is_told(self):
         self.server.rule("sandboxes", status=500, reason="InternalError", message="no", times=-1)
         answer = self.client().call("GET", SANDBOXES)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/util.h"
 #include "kube/client.h"
 #include "kube/lines.h"
@@ -320,6 +321,8 @@ int main(int argc, char **argv)
 	struct kube_config *config;
 	struct err e;
 
+	if (getenv("KUBE_DEBUG") != NULL)
+		log_set_level(LOG_DEBUG);
 	if (argc > 3)
 		die("usage: kube [KUBECONFIG [CONTEXT]]");
 	if (loop_new(&loop, &e) < 0 ||

@@ -208,6 +208,7 @@ static void watch_fails(enum kube_fault fault)
 	struct kube_error e;
 
 	kube_error_set(&e, fault, "x");
+	e.http = fault == KUBE_EXPIRED ? 410 : 0;
 	watch_now->over = true;
 	watch_now->s.ended(watch_now->s.owner, &e);
 }
@@ -347,6 +348,24 @@ TEST(expired_watch_relists_and_tells_the_difference)
 	EQ(kube_reflector_count(r), 3);
 }
 
+TEST(an_expired_watch_relists_at_once_but_not_in_a_circle)
+{
+	running();
+	event("MODIFIED", "a", "ua", 12);
+	for (int i = 0; i < 3; i++) {
+		watch_fails(KUBE_TRANSPORT);
+		wait_is(500 << i);
+	}
+	watch_fails(KUBE_EXPIRED);
+	wait_is(0);
+	list_ends("30");
+	watch_fails(KUBE_EXPIRED);
+	wait_is(500);
+	list_ends("31");
+	watch_fails(KUBE_EXPIRED);
+	wait_is(1000);
+}
+
 TEST(a_watch_refused_as_expired_relists)
 {
 	running();
@@ -414,7 +433,7 @@ TEST(a_server_that_is_away_costs_a_try_each_eight_seconds_and_nothing_is_forgott
 	}
 	EQ(lists, 1);
 	watch_fails(KUBE_EXPIRED); /* it is back, and an hour older */
-	wait_is(8000);
+	wait_is(2000);
 	item("b", "ub", 6);
 	list_ends("99");
 	TOLD("-n/a:ua synced ");
@@ -487,6 +506,21 @@ TEST(the_servers_wish_to_wait_is_heard)
 	list_now->over = true;
 	list_now->c.done(list_now->c.owner, NULL, &e);
 	wait_is(30000); /* but not for an hour */
+}
+
+TEST(a_server_that_answers_that_it_is_busy_is_soon_asked_again)
+{
+	static const int64_t waits[] = {500, 1000, 2000, 2000, 2000};
+	struct kube_error e;
+
+	running();
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		kube_error_set(&e, KUBE_BUSY, "x");
+		e.http = 503;
+		watch_now->over = true;
+		watch_now->s.ended(watch_now->s.owner, &e);
+		wait_is(waits[i]);
+	}
 }
 
 TEST(another_path_tells_everything_again_and_what_is_missing)
