@@ -206,6 +206,7 @@ void trouble_event(struct kubernetes *k, const cJSON *event)
 	_cleanup_json_ cJSON *object = NULL;
 	struct k8s_subject subject;
 	struct k8s_trouble seen;
+	char words[TROUBLE_TEXT_MAX];
 	struct box *b;
 	const char *id;
 
@@ -220,8 +221,10 @@ void trouble_event(struct kubernetes *k, const cJSON *event)
 	if (b->ready)
 		return;
 	if (k8s_trouble_of_event(event, wall_ms(), &seen)) {
-		if (see(b, &seen))
-			look_again(b, SETTLE_MS);
+		snprintf(words, sizeof(words), "%s", b->trouble ? b->trouble->text : "");
+		if (see(b, &seen) || !streq(words, b->trouble->text))
+			look_again(b,
+				   SETTLE_MS); /* a gateway should have the best words there are */
 	} else if (b->trouble && k8s_trouble_heal(b->trouble, event)) {
 		trouble_forget(b);
 		look_again(b, SETTLE_MS);
