@@ -23,7 +23,7 @@ static void close_backend(struct backend *b)
 
 	/* first the operations: they hold requests, timers and places in the queues of the others */
 	list_each(op, &k->ops, struct op, link)
-		op_end(op);
+		op_fail(op, GRPC_UNAVAILABLE, "the driver is ending");
 	watch_free(k->watch);
 	boxes_free(k);
 	places_free(k);
