@@ -34,6 +34,7 @@ from apiserver import ApiServer  # noqa: E402
 from runner import WAIT, eventually  # noqa: E402
 
 END = 30  # seconds in which the driver must have ended: what is under way gets 10
+SANITIZED = "/asan/" in BINARY
 SERVICE = "/openshell.compute.v1.ComputeDriver/"
 Code = grpc.StatusCode
 
@@ -310,6 +311,11 @@ class GatewayTest(unittest.TestCase):
                 for x in self.kube.api.requests[-40:]
             ]
         return "\n".join(lines)
+
+    def holds_less_than(self, kib, before=0):
+        """Asserts on the driver's memory; a sanitizer's shadow would tell nothing."""
+        if not SANITIZED:
+            self.assertLess(self.driver.rss() - before, kib, "KiB of resident memory")
 
     # -- words that tests share -------------------------------------------------------------------
 

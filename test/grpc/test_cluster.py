@@ -217,7 +217,7 @@ class Insecure(Works, GatewayTest):
         return ["--backend", "kubernetes", "--namespace", self.namespace, "--kubeconfig", path]
 
     def test_it_warns(self):
-        self.assertIn("certificate is not checked", self.driver.log())
+        eventually(lambda: "certificate is not checked" in self.driver.log(), "it warns")
 
 
 class Requests(GatewayTest):
@@ -384,7 +384,7 @@ class Requests(GatewayTest):
         error = self.error_of_create(new_sandbox())
         self.assertEqual(error.code(), Code.INTERNAL, error.details())
         self.assertIn("longer than 16777216 bytes", error.details())
-        self.assertLess(self.driver.rss(), 64 << 10)
+        self.holds_less_than(64 << 10)
 
     def test_wrong_json(self):
         self.kube.rule(

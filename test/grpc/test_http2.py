@@ -267,7 +267,7 @@ class Floods(Http2Test):
             pass
         outcome = raw.outcome(0)
         self.still_serves()
-        self.assertLess(self.driver.rss(), 64 << 10)
+        self.holds_less_than(64 << 10)
         return sent, outcome
 
     def ends(self, pieces):
@@ -338,7 +338,7 @@ class Floods(Http2Test):
                 stream += 2
         except (ConnectionError, socket.timeout):
             pass
-        self.assertLess(self.driver.rss() - before, 32 << 10)
+        self.holds_less_than(32 << 10, before)
         self.still_serves()
 
 
