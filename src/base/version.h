@@ -1,4 +1,4 @@
-/* The version of this program, as every door says it. Not that of the contract: 0.0, for a while. */
+/* The version of this program, as every door says it; the contract has versions of its own. */
 #ifndef OPENSHELL_BASE_VERSION_H
 #define OPENSHELL_BASE_VERSION_H
 
