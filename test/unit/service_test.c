@@ -471,7 +471,8 @@ static void settle(void)
 #define EVENTUALLY(condition)                                                                      \
 	do {                                                                                       \
 		for (int tries = 0; !(condition); tries++) {                                       \
-			OK(tries < 150 && #condition);                                             \
+			if (tries == 150)                                                          \
+				FAIL("never: %s", #condition);                                     \
 			settle();                                                                  \
 		}                                                                                  \
 	} while (0)
