@@ -392,6 +392,8 @@ static struct h2_conn *conn_new(struct conn *c, const struct h2_conn_config *cfg
 	hc->heard = cfg->ping_ms != 0 ? now : 0;
 	conn_set_owner(c, conn_ready, hc);
 	conn_want(c, true, false);
+	if (conn_pending(c)) /* what came with the end of a TLS handshake */
+		timer_set(hc->loop, &hc->reread, 0);
 	arm(hc);
 	loop_later(hc->loop, &hc->flush);
 	return hc;

@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@ struct tls_conn {
 	mbedtls_ssl_context ssl;
 	enum tls_state state;
 	char *peer, *name;
+	uint8_t address[16]; /* name, when it is an address: address_n bytes, else 0 */
+	size_t address_n;
 	char *verify_words; /* why the certificate is not taken */
 	/* Which direction the socket must allow before a call can go on; both are usual only in a
 	 * handshake. */
@@ -326,6 +329,8 @@ static int verify(void *arg, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {
 	struct tls_conn *t = arg;
 
+	if (depth == 0 && t->address_n > 0 && !tls_cert_has_address(cert, t->address, t->address_n))
+		*flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
 	if (*flags != 0 && (depth == 0 || t->verify_words == NULL)) {
 		free(t->verify_words);
 		t->verify_words = tls_verify_words(cert, depth, *flags, t->name);
@@ -373,6 +378,17 @@ int tls_handshake(struct conn *c)
 	return CONN_AGAIN;
 }
 
+/* What the certificate must be for. A name is checked by mbedTLS, which sends it as SNI as well; an
+ * address must not be sent there (RFC 6066 section 3), and is checked by us. */
+static int set_name(struct tls_conn *t)
+{
+	if (inet_pton(AF_INET, t->name, t->address) == 1)
+		t->address_n = 4;
+	else if (inet_pton(AF_INET6, t->name, t->address) == 1)
+		t->address_n = 16;
+	return mbedtls_ssl_set_hostname(&t->ssl, t->address_n ? NULL : t->name);
+}
+
 int tls_connect(struct conn **out, struct loop *l, int fd, struct tls_client *client,
 		const char *name, const char *peer, struct err *e)
 {
@@ -388,8 +404,8 @@ int tls_connect(struct conn **out, struct loop *l, int fd, struct tls_client *cl
 		return -1;
 	}
 	int r = mbedtls_ssl_setup(&t->ssl, &client->conf);
-	if (r == 0) /* checked against the certificate, and sent as SNI */
-		r = mbedtls_ssl_set_hostname(&t->ssl, name);
+	if (r == 0)
+		r = set_name(t);
 	if (r != 0) {
 		err_set(e, EIO, "TLS with %s: %s", peer, tls_error_words(r));
 		conn_free(&t->c);

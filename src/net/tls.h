@@ -35,7 +35,7 @@ int tls_client_new(struct tls_client **out, const struct tls_client_config *c, s
 void tls_client_unref(struct tls_client *t);
 
 /* A conn that speaks TLS over fd, which it takes (closed on failure too). name is what the server's
- * certificate must be for, a name or an address, and what is asked for (SNI). peer names the other
+ * certificate must be for: a name, which is also asked for (SNI), or an address. peer names the other
  * end in errors; both are copied. The handshake is made by tls_handshake, before any read or write.
  * What conn_write was given when it returned CONN_AGAIN must be the beginning of what it is given
  * next. */

@@ -110,3 +110,13 @@ int tls_read_roots(mbedtls_x509_crt *out, struct err *e)
 	int r = mbedtls_x509_crt_parse(out, (const unsigned char *)pem, strlen(pem) + 1);
 	return r < 0 ? refuse(pem, path, r, e) : 0;
 }
+
+bool tls_cert_has_address(const mbedtls_x509_crt *cert, const uint8_t *address, size_t n)
+{
+	for (const mbedtls_x509_sequence *s = &cert->subject_alt_names; s != NULL; s = s->next) {
+		if ((s->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_IP_ADDRESS &&
+		    s->buf.len == n && memcmp(s->buf.p, address, n) == 0)
+			return true;
+	}
+	return false;
+}

@@ -4,6 +4,9 @@
 #ifndef OPENSHELL_NET_TLS_IMPL_H
 #define OPENSHELL_NET_TLS_IMPL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include <mbedtls/pk.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
@@ -15,6 +18,9 @@ int tls_read_certs(mbedtls_x509_crt *out, const char *pem, const char *name, str
 int tls_read_key(mbedtls_pk_context *out, const char *pem, const char *name, struct err *e);
 /* The authorities that this machine trusts. */
 int tls_read_roots(mbedtls_x509_crt *out, struct err *e);
+
+/* Whether the certificate is for the address (4 or 16 bytes). */
+bool tls_cert_has_address(const mbedtls_x509_crt *cert, const uint8_t *address, size_t n);
 
 /* Words for a person: of an mbedTLS error (static, until the next call), of the alert that the peer
  * sent, and of why a certificate is not taken for name (the caller's). tls_words.c. */

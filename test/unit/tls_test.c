@@ -245,6 +245,33 @@ TEST(tls12_with_rsa_by_ipv6_address)
 	works("-www -tls1_2", "fd00::1", "TLSv1.2");
 }
 
+/* Whether the first bytes that are sent hold the name. */
+static bool asks_for(const char *name)
+{
+	struct tls_client *t = client(false, true);
+	char hello[4096];
+	struct err e;
+	int pair[2];
+
+	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+	OK(tls_connect(&conn, loop, pair[0], t, name, "x:6443", &e) == 0);
+	EQ(tls_handshake(conn), CONN_AGAIN);
+	ssize_t n = read(pair[1], hello, sizeof hello);
+	OK(n > 100);
+	conn_free(conn);
+	tls_client_unref(t);
+	return memmem(hello, (size_t)n, name, strlen(name)) != NULL;
+}
+
+TEST(a_name_is_asked_for_and_an_address_is_not)
+{
+	make_certs(P256, "DNS:server.test", "9");
+	OK(asks_for("server.test"));
+	OK(!asks_for("127.0.0.1"));
+	OK(!asks_for("fd00::1"));
+	loop_free(loop);
+}
+
 TEST(alpn_chooses_a_protocol)
 {
 	make_certs(P256, "DNS:server.test", "9");
