@@ -42,18 +42,6 @@ const char *h2_code_name(uint32_t code)
 	return unknown;
 }
 
-const char *h2_outcome_name(enum h2_outcome o)
-{
-	static const char *const names[] = {
-		[H2_END_DONE] = "done",       [H2_END_RESET] = "reset",
-		[H2_END_REFUSED] = "refused", [H2_END_CANCELLED] = "cancelled",
-		[H2_END_LOST] = "lost",
-	};
-
-	static_assert(ARRAY_LEN(names) == H2_END_LOST + 1, "a name for every outcome");
-	return names[o];
-}
-
 void h2_wake(struct h2_session *s)
 {
 	if (!s->dying && s->out == NULL)

@@ -103,9 +103,6 @@ enum h2_outcome {
 	H2_END_LOST,      /* the connection ended; nobody knows how far the request came */
 };
 
-/* "done", "reset", "refused", "cancelled", "lost". */
-const char *h2_outcome_name(enum h2_outcome o);
-
 /* What happens to a stream, in this order. Each may be NULL. */
 struct h2_stream_ops {
 	/* Client: the response's header list is complete (interim 1xx responses are passed over). */
@@ -231,8 +228,5 @@ struct arena *h2_arena(struct h2_stream *s);
  * Pseudo-headers go by their names (":path"). Borrowed until h2_release. */
 struct str h2_header(const struct h2_stream *s, const char *name);
 struct str h2_trailer(const struct h2_stream *s, const char *name);
-/* All of them, in order of arrival. */
-const struct h2_field *h2_headers(const struct h2_stream *s, size_t *n);
-const struct h2_field *h2_trailers(const struct h2_stream *s, size_t *n);
 
 #endif

@@ -416,11 +416,6 @@ struct h2_session *h2_conn_session(struct h2_conn *hc)
 	return hc->ended || hc->freed ? NULL : hc->session;
 }
 
-struct conn *h2_conn_transport(struct h2_conn *hc)
-{
-	return hc->conn;
-}
-
 void h2_conn_drain(struct h2_conn *hc)
 {
 	if (hc->ended || hc->freed)

@@ -41,8 +41,6 @@ struct h2_conn *h2_conn_client(struct conn *c, const struct h2_conn_config *cfg,
 
 /* For h2_request and the like. NULL once the connection has ended. Borrowed. */
 struct h2_session *h2_conn_session(struct h2_conn *hc);
-/* The transport below, for its descriptor; NULL once the connection has ended. Borrowed. */
-struct conn *h2_conn_transport(struct h2_conn *hc);
 
 /* Lets what is open finish, takes nothing new, then ends. */
 void h2_conn_drain(struct h2_conn *hc);

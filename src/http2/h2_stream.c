@@ -208,18 +208,6 @@ struct str h2_trailer(const struct h2_stream *st, const char *name)
 	return field_find(&st->trailers, name);
 }
 
-const struct h2_field *h2_headers(const struct h2_stream *st, size_t *n)
-{
-	*n = st->headers.n;
-	return st->headers.v;
-}
-
-const struct h2_field *h2_trailers(const struct h2_stream *st, size_t *n)
-{
-	*n = st->trailers.n;
-	return st->trailers.v;
-}
-
 void h2_consume(struct h2_stream *st, size_t n)
 {
 	if (st->state != STREAM_OPEN || n == 0)

@@ -107,22 +107,28 @@ static void on_ended(void *owner UNUSED, const struct err *why UNUSED)
 
 static const struct h2_conn_ops conn_ops = {.ended = on_ended};
 
+static struct h2_conn_config client_cfg = {.h2.max_streams = 0};
+static struct grpc_config server_cfg = {.max_streams = 0};
+
 static void set_up(void)
 {
-	const struct h2_conn_config cfg = {.h2 = H2_CONFIG_DEFAULT};
 	struct conn *a, *b;
 	struct err e;
 	int fd[2];
 
+	if (client_cfg.h2.max_streams == 0)
+		client_cfg.h2 = H2_CONFIG_DEFAULT;
+	if (server_cfg.max_streams == 0)
+		server_cfg = GRPC_CONFIG_DEFAULT;
 	answer.body = BUF_INIT(1 << 20);
 	OK(loop_new(&loop, &e) == 0);
 	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) == 0);
 	OK(conn_of_fd(&a, loop, fd[0], "client", &e) == 0);
 	OK(conn_of_fd(&b, loop, fd[1], "server", &e) == 0);
-	server = grpc_server_new(loop, &GRPC_CONFIG_DEFAULT);
+	server = grpc_server_new(loop, &server_cfg);
 	grpc_server_add(server, methods, ARRAY_LEN(methods), NULL);
 	grpc_server_serve(server, b);
-	client = h2_conn_client(a, &cfg, &conn_ops, NULL);
+	client = h2_conn_client(a, &client_cfg, &conn_ops, NULL);
 }
 
 static void tear_down(void)
@@ -140,14 +146,12 @@ struct question {
 	size_t n;
 };
 
-/* Asks on a new connection. */
-static void ask(const struct question *q)
+static void send_question(const struct question *q)
 {
 	struct h2_field f[3] = {{STR("te"), STR("trailers")}};
 	struct err e;
 	size_t n = 1;
 
-	set_up();
 	if (q->type != NULL)
 		f[n++] = (struct h2_field){STR("content-type"), str_of(q->type)};
 	if (q->field.name.p != NULL)
@@ -162,6 +166,13 @@ static void ask(const struct question *q)
 		.body = {q->body, q->n},
 	};
 	OK(h2_request(h2_conn_session(client), &r, &stream_ops, NULL, &e) != NULL);
+}
+
+/* Asks on a new connection. */
+static void ask(const struct question *q)
+{
+	set_up();
+	send_question(q);
 	while (!answer.closed)
 		loop_run(loop);
 	EQ(answer.how, H2_END_DONE);
@@ -367,4 +378,36 @@ TEST(a_malformed_message_on_a_stream_ends_it_and_tells_its_handler)
 	EQ(answer.http, 200);
 	EQ(atoi(answer.status), GRPC_INVALID_ARGUMENT);
 	OK(!answer.trailers_only); /* its headers went out at once */
+}
+
+static void on_drained(void *arg UNUSED)
+{
+}
+
+TEST(a_call_that_crosses_the_drain_is_unavailable)
+{
+	set_up();
+	send_question(&(struct question){.type = GRPC, BODY(MESSAGE)});
+	grpc_server_drain(server, 1000, on_drained, NULL);
+	while (!answer.closed)
+		loop_run(loop);
+	expect_error(GRPC_UNAVAILABLE, "the server is shutting down");
+	tear_down();
+}
+
+TEST(answers_that_nobody_reads_are_bounded)
+{
+	set_up();
+	tear_down();
+	client_cfg.h2.stream_window = 0;
+	server_cfg.conn_queue_max = 2 * (sizeof MESSAGE - 1);
+	set_up();
+	for (int i = 0; i < 3; i++)
+		send_question(&(struct question){.type = GRPC, BODY(MESSAGE)});
+	while (!answer.closed)
+		loop_run(loop);
+	EQ(calls, 3);
+	calls = 0;
+	expect_error(GRPC_RESOURCE_EXHAUSTED, "the client does not read its answers");
+	tear_down();
 }

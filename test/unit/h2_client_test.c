@@ -260,3 +260,41 @@ TEST(a_token_does_not_stay_in_memory_after_its_request_left)
 	MEMEQ(value, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 17);
 	tear_down();
 }
+
+TEST(a_goaway_with_an_error_says_why)
+{
+	static const uint8_t calm[8 + 14] = "\0\0\0\0\0\0\0\xbtoo_many_pings";
+
+	set_up(false);
+	feed();
+	ask();
+	take();
+	put(GOAWAY, 0, 0, calm, sizeof calm);
+	feed();
+	EQ(outcome, H2_END_REFUSED);
+	STREQ(h2_error(session)->text,
+	      "the peer ended the connection: ENHANCE_YOUR_CALM, too_many_pings");
+	tear_down();
+}
+
+TEST(a_client_that_drains_finishes_what_it_asked)
+{
+	struct frame f;
+
+	set_up(false);
+	feed();
+	OK(ask() != NULL);
+	take();
+	h2_drain(session);
+	OK(ask() == NULL);
+	EQ(broken.code, ESHUTDOWN);
+	take();
+	OK(sent(GOAWAY, 0, &f));
+	OK(!h2_is_over(session));
+	put_headers(1, END_STREAM, ":status", "204", NULL);
+	answer_at_once = false;
+	feed();
+	EQ(outcome, H2_END_DONE);
+	OK(h2_is_over(session));
+	tear_down();
+}

@@ -253,6 +253,105 @@ TEST(a_drain_waits_for_what_is_open)
 	tear_down();
 }
 
+/* ---- a transport that holds bytes of which epoll does not know, as TLS does ---- */
+
+enum { FRAME = 16384, FRAMES = 40 };
+
+struct hoard {
+	struct conn conn;
+	struct buf bytes;
+};
+
+static ssize_t hoard_read(struct conn *c, void *p, size_t n)
+{
+	struct hoard *h = container_of(c, struct hoard, conn);
+	char woken;
+
+	if (read(c->src.fd, &woken, 1) < 0 && h->bytes.n == 0)
+		return CONN_AGAIN;
+	n = MIN(n, h->bytes.n);
+	memcpy(p, buf_view(&h->bytes).p, n);
+	buf_consume(&h->bytes, n);
+	return (ssize_t)n;
+}
+
+static ssize_t hoard_write(struct conn *c UNUSED, const void *p UNUSED, size_t n)
+{
+	return (ssize_t)n;
+}
+
+static bool hoard_pending(struct conn *c)
+{
+	return container_of(c, struct hoard, conn)->bytes.n > 0;
+}
+
+static void hoard_end(struct conn *c UNUSED)
+{
+}
+
+static void hoard_free(struct conn *c)
+{
+	struct hoard *h = container_of(c, struct hoard, conn);
+
+	close(c->src.fd);
+	buf_fini(&h->bytes);
+	free(h);
+}
+
+static const struct conn_ops hoard_ops = {
+	.read = hoard_read,
+	.write = hoard_write,
+	.pending = hoard_pending,
+	.end = hoard_end,
+	.free = hoard_free,
+};
+
+static size_t hoarded;
+
+static void count_data(struct h2_stream *st, struct str bytes)
+{
+	hoarded += bytes.n;
+	h2_consume(st, bytes.n);
+}
+
+static void take_data(void *owner UNUSED, struct h2_stream *st)
+{
+	static const struct h2_stream_ops data_ops = {.data = count_data, .closed = on_closed};
+
+	h2_accept(st, &data_ops, NULL);
+}
+
+TEST(bytes_that_wait_in_the_transport_are_read_without_an_event)
+{
+	static const struct h2_conn_ops taker = {.request = take_data, .ended = on_ended};
+	/* SETTINGS acknowledged, so that the window is open; then the request */
+	static const char request[] = "\0\0\0\4\1\0\0\0\0\0\0\6\1\4\0\0\0\1\x83\x86\x84\1\1x";
+	static char block[FRAME];
+	struct hoard *h = xcalloc(1, sizeof *h);
+	struct err e;
+	int fd[2];
+
+	cfg.h2 = H2_CONFIG_DEFAULT;
+	cfg.h2.stream_window = cfg.h2.conn_window = 1 << 20;
+	OK(loop_new(&loop, &e) == 0);
+	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) == 0);
+	h->bytes = BUF_INIT(1 << 20);
+	OK(buf_add(&h->bytes, PREFACE, sizeof PREFACE - 1));
+	OK(buf_add(&h->bytes, request, sizeof request - 1));
+	for (int i = 0; i < FRAMES; i++) {
+		OK(buf_add(&h->bytes, "\0\x40\0\0\0\0\0\0\1", 9));
+		OK(buf_add(&h->bytes, block, sizeof block));
+	}
+	OK(conn_init(&h->conn, loop, fd[0], &hoard_ops, "hoard", &e) == 0);
+	peer = fd[1];
+	hc = h2_conn_server(&h->conn, &cfg, &taker, NULL);
+	say("x", 1); /* the only event */
+	for (int i = 0; i < 10 && hoarded < FRAME * FRAMES; i++)
+		run_for(20);
+	EQ(hoarded, FRAME * FRAMES);
+	tear_down();
+}
+
 /* ---- ends ---- */
 
 TEST(a_peer_that_leaves_in_order_is_no_error)
