@@ -500,3 +500,30 @@ TEST(stop_of_what_somebody_starts_again_ends)
 	EQ(call.status, GRPC_ABORTED);
 	close_all();
 }
+
+TEST(late_answer_about_what_is_gone_changes_nothing)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000"), *r;
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	answer(expect(KUBE_PATCH, "=" SANDBOXES "/team--box"), 200, stopping_text("8", ""));
+	answer(expect(KUBE_GET, "/pods/team--box"), 200, "{}");
+	r = expect(KUBE_GET, "=" SANDBOXES "/team--box");
+	watched(watch, "DELETED", stopping_text("9", ""));
+	answer(r, 200, stopping_text("8", ""));
+	OK(registry_get(registry, ID) == NULL);
+	EQ(k->boxes.n, 0);
+	close_all();
+}
+
+TEST(deletion_counts_even_when_versions_run_backwards)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+
+	watched(watch, "ADDED", object_text("1007", "u1", ID, ""));
+	watched(watch, "DELETED", object_text("9", "u1", ID, ""));
+	EQ(registry_count(registry), 0);
+	EQ(k->boxes.n, 0);
+	close_all();
+}

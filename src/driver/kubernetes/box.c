@@ -307,6 +307,10 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 		b->presence = POD_UNKNOWN; /* it will be there again, and nobody need tell us */
 	news = trouble_in_object(b, object);
 	register_box(b, object, pod);
+	if (!registered(k, ns, name) && !b->refused) { /* a late answer about what is gone */
+		box_drop(b);
+		return NULL;
+	}
 	if (b->ready || b->stopped)
 		trouble_forget(b);
 	else if (news)
@@ -319,11 +323,14 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 void box_gone(struct kubernetes *k, const struct kube_key *key, const cJSON *object)
 {
 	_cleanup_free_ char *ns = str_dup(key->ns), *name = str_dup(key->name);
+	const struct registry_sandbox *known = registered(k, ns, name);
 	struct box *b = box_find(k, ns, name);
+	uint64_t version = object ? version_of(object) : 0;
 
 	if (b && !str_is(key->uid, b->uid))
 		return; /* the next object of that name is here already */
-	forget_object(k, b, ns, name, object ? version_of(object) : 0);
+	/* that it is gone is final, even where versions run backwards: an etcd put back to a backup */
+	forget_object(k, b, ns, name, known ? MAX(version, known->version) : version);
 }
 
 void box_vanished(struct box *b)

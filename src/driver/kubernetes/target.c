@@ -211,7 +211,7 @@ void target_find(struct target *t, op_fn *then, op_fn *none)
 		return;
 	}
 	b = box_find(k, s->namespace, s->object);
-	must(b);
+	must(b); /* box.c puts and removes both together */
 	forget_found(t);
 	t->found = found;
 	t->ns = xstrdup(s->namespace);
