@@ -33,6 +33,8 @@ static void version_told(struct version_wait *w, const struct kube_error *error)
 		op->resume(op);
 	else if (op->kind->failed)
 		op->kind->failed(op, error);
+	else if (kube_error_is_transient(error)) /* it was not this operation that took too long */
+		op_fail(op, GRPC_UNAVAILABLE, "%s", error->message);
 	else
 		op_fail_kube(op, error);
 }
