@@ -38,7 +38,6 @@ static int begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 		st->id = f->hd.stream_id;
 		st->state = STREAM_OPEN;
 		st->released = true; /* until it is accepted */
-		h2_history_set(&s->history, st->id, PAST_OPEN);
 		nghttp2_session_set_stream_user_data(ng, st->id, st);
 	}
 	if (st != NULL)

@@ -128,6 +128,9 @@ static int check_frame(struct h2_session *s, const struct head *hd)
 		return h2_violation(s, H2_PROTOCOL_ERROR, "PRIORITY for no stream");
 	if (!s->server || (hd->type != NGHTTP2_DATA && hd->type != NGHTTP2_HEADERS))
 		return 0;
+	/* a new stream: remembered also when nghttp2 will refuse it, as frames may follow */
+	if (hd->type == NGHTTP2_HEADERS && hd->id > s->history.last && hd->id % 2 == 1)
+		h2_history_set(&s->history, hd->id, PAST_OPEN);
 	switch (h2_history_get(&s->history, hd->id)) {
 	case PAST_SKIPPED:
 		return h2_violation(s, H2_PROTOCOL_ERROR,

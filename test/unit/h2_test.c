@@ -264,6 +264,30 @@ TEST(an_answer_too_large_to_be_sent_resets_the_stream)
 	free((char *)big.value.p);
 }
 
+TEST(what_follows_a_refused_stream_is_passed_over)
+{
+	uint32_t refused = 2 * cfg.max_streams + 1;
+	struct frame f;
+
+	set_up(true);
+	answer_at_once = false;
+	for (uint32_t id = 1; id < refused; id += 2)
+		put_headers(id, END_STREAM, REQUEST, NULL);
+	put_headers(refused, 0, REQUEST, NULL);
+	EQ(feed(), 0);
+	h2_respond_end(last, 200, &plain, 1);
+	take();
+	EQ(closes, 1);
+	/* there is room for another one, and then the rest of the refused one arrives */
+	put_headers(refused + 2, END_STREAM, REQUEST, NULL);
+	put(DATA, END_STREAM, refused, "x", 1);
+	EQ(feed(), 0);
+	take();
+	OK(!sent(GOAWAY, 0, &f));
+	EQ(requests, cfg.max_streams + 1);
+	tear_down();
+}
+
 /* ---- streams that are no more ---- */
 
 TEST(frames_for_a_stream_the_peer_closed_end_the_connection)
