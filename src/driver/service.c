@@ -1,4 +1,7 @@
+#include <string.h>
+
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/version.h"
 #include "driver/answer.h"
@@ -17,9 +20,13 @@ static bool refuse(struct grpc_call *call, const char *what, const char *why)
 	return false;
 }
 
+enum { TEXT_MAX = 1024 }; /* bytes of a name: more than any platform takes */
+
 /* Names end up in logs, in labels and on terminals. */
 static bool check_text(struct grpc_call *call, const char *what, const char *text)
 {
+	if (strlen(text) > TEXT_MAX)
+		return refuse(call, what, "is too long");
 	if (str_has_control(str_of(text)))
 		return refuse(call, what, "holds a control character");
 	return true;
@@ -141,7 +148,7 @@ static void resolve_sandbox_endpoint(struct grpc_call *call, void *request)
 		s->backend->ops->resolve_endpoint(s->backend, call, r);
 }
 
-/* --- changing --- */
+/* --- changing; what is asked for is said, what comes of it is told to the caller --- */
 
 static void validate_sandbox_create(struct grpc_call *call, void *request)
 {
@@ -157,8 +164,11 @@ static void create_sandbox(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__CreateSandboxRequest *r = request;
 
-	if (check_sandbox(call, r->sandbox))
-		s->backend->ops->create(s->backend, call, r);
+	if (!check_sandbox(call, r->sandbox))
+		return;
+	log_info("create sandbox", "id=%s name=%s workspace=%s", r->sandbox->id, r->sandbox->name,
+		 r->sandbox->workspace);
+	s->backend->ops->create(s->backend, call, r);
 }
 
 static void stop_sandbox(struct grpc_call *call, void *request)
@@ -166,8 +176,10 @@ static void stop_sandbox(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__StopSandboxRequest *r = request;
 
-	if (check_key(call, r->sandbox_id, r->sandbox_name))
-		s->backend->ops->stop(s->backend, call, r);
+	if (!check_key(call, r->sandbox_id, r->sandbox_name))
+		return;
+	log_info("stop sandbox", "id=%s name=%s", r->sandbox_id, r->sandbox_name);
+	s->backend->ops->stop(s->backend, call, r);
 }
 
 static void start_sandbox(struct grpc_call *call, void *request)
@@ -175,8 +187,10 @@ static void start_sandbox(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__StartSandboxRequest *r = request;
 
-	if (check_key(call, r->sandbox_id, r->sandbox_name))
-		s->backend->ops->start(s->backend, call, r);
+	if (!check_key(call, r->sandbox_id, r->sandbox_name))
+		return;
+	log_info("start sandbox", "id=%s name=%s", r->sandbox_id, r->sandbox_name);
+	s->backend->ops->start(s->backend, call, r);
 }
 
 static void delete_sandbox(struct grpc_call *call, void *request)
@@ -184,8 +198,10 @@ static void delete_sandbox(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__DeleteSandboxRequest *r = request;
 
-	if (check_key(call, r->sandbox_id, r->sandbox_name))
-		s->backend->ops->delete (s->backend, call, r);
+	if (!check_key(call, r->sandbox_id, r->sandbox_name))
+		return;
+	log_info("delete sandbox", "id=%s name=%s", r->sandbox_id, r->sandbox_name);
+	s->backend->ops->delete (s->backend, call, r);
 }
 
 static void ensure_workspace(struct grpc_call *call, void *request)
@@ -193,8 +209,10 @@ static void ensure_workspace(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__EnsureWorkspaceRequest *r = request;
 
-	if (check_given(call, "workspace", r->workspace))
-		s->backend->ops->ensure_workspace(s->backend, call, r);
+	if (!check_given(call, "workspace", r->workspace))
+		return;
+	log_debug("ensure workspace", "workspace=%s", r->workspace);
+	s->backend->ops->ensure_workspace(s->backend, call, r);
 }
 
 static void delete_workspace(struct grpc_call *call, void *request)
@@ -202,8 +220,10 @@ static void delete_workspace(struct grpc_call *call, void *request)
 	const struct service *s = grpc_service(call);
 	const Openshell__Compute__V1__DeleteWorkspaceRequest *r = request;
 
-	if (check_given(call, "workspace", r->workspace))
-		s->backend->ops->delete_workspace(s->backend, call, r);
+	if (!check_given(call, "workspace", r->workspace))
+		return;
+	log_info("delete workspace", "workspace=%s", r->workspace);
+	s->backend->ops->delete_workspace(s->backend, call, r);
 }
 
 /* --- the table --- */

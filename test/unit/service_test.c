@@ -318,6 +318,10 @@ TEST(a_sandbox_needs_id_name_and_spec)
 	NEW(create, CreateSandboxRequest, CREATE_SANDBOX_REQUEST);
 	NEW(sandbox, DriverSandbox, DRIVER_SANDBOX);
 	NEW(spec, DriverSandboxSpec, DRIVER_SANDBOX_SPEC);
+	char long_name[1026];
+
+	memset(long_name, 'a', sizeof long_name - 1);
+	long_name[sizeof long_name - 1] = '\0';
 	create.sandbox = &sandbox;
 	set_up();
 	CALL("CreateSandbox", &create, create_sandbox);
@@ -328,6 +332,9 @@ TEST(a_sandbox_needs_id_name_and_spec)
 	sandbox.name = (char *)"a\nb";
 	CALL("CreateSandbox", &create, create_sandbox);
 	expect_invalid("sandbox.name holds a control character");
+	sandbox.name = long_name;
+	CALL("CreateSandbox", &create, create_sandbox);
+	expect_invalid("sandbox.name is too long");
 	sandbox.name = (char *)"a";
 	CALL("CreateSandbox", &create, create_sandbox);
 	expect_invalid("sandbox.spec is required");
