@@ -13,7 +13,8 @@
 /* A collection that is being filled. */
 struct level {
 	cJSON *node;
-	char *key;       /* of the value that comes next; NULL: a key comes next */
+	char *key; /* of the value that comes next; NULL: a key comes next */
+	yaml_mark_t key_at;
 	struct map keys; /* those of a mapping so far */
 	yaml_mark_t start;
 };
@@ -24,11 +25,23 @@ struct anchor {
 	size_t nodes;      /* how many it is made of */
 };
 
+struct place {
+	const cJSON *node;
+	struct yaml_mark at;
+};
+
+/* In the order of parsing first, then by the addresses of the nodes. */
+struct yaml_marks {
+	struct place *v;
+	size_t n, cap;
+};
+
 struct reader {
 	yaml_parser_t parser;
 	const char *what;
 	struct err *e;
 	cJSON *root;
+	struct yaml_marks *marks; /* NULL when nobody asks for them */
 	struct level levels[YAML_DEPTH_MAX];
 	size_t depth;
 	struct anchor anchors[YAML_ANCHORS_MAX];
@@ -172,17 +185,41 @@ static int take_key(struct reader *r, struct level *top, const yaml_event_t *ev)
 	if (map_put(&top->keys, str_of(key), top) != NULL)
 		return refuse(r, ev->start_mark, "key \"%.128s\" is given twice", key);
 	top->key = xstrdup(key);
+	top->key_at = ev->start_mark;
 	return 0;
 }
 
-/* Puts a finished or just opened node where it belongs; takes it. */
-static void place(struct reader *r, cJSON *node)
+static void note(struct reader *r, const cJSON *node, yaml_mark_t at)
 {
-	if (r->depth == 0) {
+	struct yaml_marks *m = r->marks;
+
+	if (m == NULL)
+		return;
+	if (m->n == m->cap) {
+		m->cap = MAX(64, 2 * m->cap);
+		m->v = xrealloc(m->v, m->cap * sizeof *m->v);
+	}
+	m->v[m->n++] = (struct place){node, {(unsigned)at.line + 1, (unsigned)at.column + 1}};
+}
+
+static void note_within(struct reader *r, const cJSON *node, yaml_mark_t at)
+{
+	for (const cJSON *c = node->child; c != NULL; c = c->next) {
+		note(r, c, at);
+		note_within(r, c, at);
+	}
+}
+
+/* Puts a finished or just opened node where it belongs; takes it. */
+static void place(struct reader *r, cJSON *node, yaml_mark_t at)
+{
+	struct level *top = r->depth ? &r->levels[r->depth - 1] : NULL;
+
+	note(r, node, top != NULL && top->key != NULL ? top->key_at : at);
+	if (top == NULL) {
 		r->root = node;
 		return;
 	}
-	struct level *top = &r->levels[r->depth - 1];
 	if (top->key == NULL) {
 		json_add(top->node, node);
 		return;
@@ -205,7 +242,7 @@ static int remember(struct reader *r, const yaml_char_t *name, const cJSON *node
 static int open_level(struct reader *r, const yaml_event_t *ev, cJSON *node, const yaml_char_t *tag,
 		      const yaml_char_t *anchor)
 {
-	place(r, node);
+	place(r, node, ev->start_mark);
 	if (tag != NULL && !streq((const char *)tag, YAML_MAP_TAG) &&
 	    !streq((const char *)tag, YAML_SEQ_TAG))
 		return refuse(r, ev->start_mark, "tag %.64s is not supported", (const char *)tag);
@@ -267,7 +304,9 @@ static int copy_alias(struct reader *r, const yaml_event_t *ev)
 		return -1;
 	if ((int)r->depth + depth_of(a->node) > YAML_DEPTH_MAX + 1)
 		return refuse(r, ev->start_mark, "nested deeper than %d", YAML_DEPTH_MAX);
-	place(r, json_copy(a->node));
+	cJSON *copy = json_copy(a->node);
+	place(r, copy, ev->start_mark);
+	note_within(r, copy, ev->start_mark);
 	return 0;
 }
 
@@ -296,7 +335,7 @@ static int handle(struct reader *r, const yaml_event_t *ev)
 	cJSON *node = scalar(r, ev);
 	if (node == NULL)
 		return -1;
-	place(r, node);
+	place(r, node, ev->start_mark);
 	return remember(r, ev->data.scalar.anchor, node, ev->start_mark);
 }
 
@@ -354,21 +393,13 @@ static bool looks_like_json(struct str text)
 	return s.n > 0 && s.p[0] == '{';
 }
 
-cJSON *yaml_parse(struct str text, const char *what, struct err *e)
+static cJSON *parse(struct str text, const char *what, struct yaml_marks *marks, struct err *e)
 {
-	if (text.n > YAML_SIZE_MAX) {
-		err_set(e, EFBIG, "%s is larger than %d bytes", what, YAML_SIZE_MAX);
-		return NULL;
-	}
-	if (looks_like_json(text)) {
-		struct err ignored; /* it may still be YAML's flow style */
-		cJSON *j = json_parse(text, what, &ignored);
-		if (j != NULL)
-			return j;
-	}
 	struct reader *r = xcalloc(1, sizeof *r);
+
 	r->what = what;
 	r->e = e;
+	r->marks = marks;
 	must(yaml_parser_initialize(&r->parser));
 	yaml_parser_set_input_string(&r->parser, (const unsigned char *)text.p, text.n);
 	int bad = read_events(r);
@@ -380,6 +411,73 @@ cJSON *yaml_parse(struct str text, const char *what, struct err *e)
 		return NULL;
 	}
 	return root ? root : cJSON_CreateNull();
+}
+
+static int too_large(const char *what, struct err *e)
+{
+	return err_set(e, EFBIG, "%s is larger than %d bytes", what, YAML_SIZE_MAX);
+}
+
+cJSON *yaml_parse(struct str text, const char *what, struct err *e)
+{
+	if (text.n > YAML_SIZE_MAX) {
+		too_large(what, e);
+		return NULL;
+	}
+	if (looks_like_json(text)) {
+		struct err ignored; /* it may still be YAML's flow style */
+		cJSON *j = json_parse(text, what, &ignored);
+		if (j != NULL)
+			return j;
+	}
+	return parse(text, what, NULL, e);
+}
+
+/* ---- marks ---- */
+
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)((const struct place *)a)->node;
+	uintptr_t y = (uintptr_t)((const struct place *)b)->node;
+
+	return (x > y) - (x < y);
+}
+
+cJSON *yaml_parse_marked(struct str text, const char *what, struct yaml_marks **marks,
+			 struct err *e)
+{
+	*marks = NULL;
+	if (text.n > YAML_SIZE_MAX) {
+		too_large(what, e);
+		return NULL;
+	}
+	struct yaml_marks *m = xcalloc(1, sizeof *m);
+	cJSON *root = parse(text, what, m, e);
+	if (root == NULL) {
+		yaml_marks_free(m);
+		return NULL;
+	}
+	if (m->n > 0)
+		qsort(m->v, m->n, sizeof *m->v, by_address);
+	*marks = m;
+	return root;
+}
+
+struct yaml_mark yaml_mark_of(const struct yaml_marks *m, const cJSON *node)
+{
+	struct place wanted = {node, {0, 0}};
+	const struct place *p =
+		m->n ? bsearch(&wanted, m->v, m->n, sizeof *m->v, by_address) : NULL;
+
+	return p ? p->at : wanted.at;
+}
+
+void yaml_marks_free(struct yaml_marks *m)
+{
+	if (m == NULL)
+		return;
+	free(m->v);
+	free(m);
 }
 
 const char *yaml_text(const cJSON *scalar)

@@ -25,6 +25,23 @@ enum {
  * cJSON_Delete. */
 cJSON *yaml_parse(struct str text, const char *what, struct err *e);
 
+/* Where in the text a node stands: a member of a mapping at its key, anything else at its own first
+ * character, what an alias copied at the alias. Counted from 1. */
+struct yaml_mark {
+	unsigned line, column;
+};
+
+/* The marks of a tree's nodes, for whoever finds fault with a value later. */
+struct yaml_marks;
+
+/* The same as yaml_parse, and *marks (the caller's, by yaml_marks_free) says where the nodes of the
+ * tree stand for as long as the tree is not changed. *marks is NULL on error. */
+cJSON *yaml_parse_marked(struct str text, const char *what, struct yaml_marks **marks,
+			 struct err *e);
+/* {0, 0} for a node that is not of that tree. */
+struct yaml_mark yaml_mark_of(const struct yaml_marks *m, const cJSON *node);
+void yaml_marks_free(struct yaml_marks *m);
+
 /* The text of a scalar as it was written, for a place where text is wanted and 0123 or true was
  * written without quotes; NULL when the node is no scalar, null, or absent. Borrowed. */
 const char *yaml_text(const cJSON *scalar);

@@ -142,3 +142,47 @@ TEST(many_keys_are_no_quadratic_search)
 	_cleanup_json_ cJSON *j = yaml_parse(buf_view(&b), "t", &e);
 	EQ(cJSON_GetArraySize(j), 90000);
 }
+
+static void stands_at(const struct yaml_marks *m, const cJSON *node, unsigned line, unsigned column)
+{
+	struct yaml_mark at = yaml_mark_of(m, node);
+
+	EQ(at.line, line);
+	EQ(at.column, column);
+}
+
+TEST(nodes_know_where_they_stand)
+{
+	struct err e;
+	struct yaml_marks *m;
+	_cleanup_json_ cJSON *j =
+		yaml_parse_marked(STR("a: 1\nb:\n  - x\n  -  {c: &k [2]}\nd: *k\n"), "t", &m, &e);
+
+	OK(j != NULL);
+	stands_at(m, j, 1, 1);
+	stands_at(m, json_get(j, "a"), 1, 1);
+	stands_at(m, json_get(j, "b"), 2, 1);
+	const cJSON *second = cJSON_GetArrayItem(json_get(j, "b"), 1);
+	stands_at(m, cJSON_GetArrayItem(json_get(j, "b"), 0), 3, 5);
+	stands_at(m, second, 4, 6);
+	stands_at(m, json_get(second, "c"), 4, 7);
+	stands_at(m, json_get(second, "c")->child, 4, 14);
+	stands_at(m, json_get(j, "d"), 5, 1);
+	stands_at(m, json_get(j, "d")->child, 5, 4); /* a copy: where the alias is */
+	stands_at(m, (const cJSON *)m, 0, 0);
+	yaml_marks_free(m);
+}
+
+TEST(json_has_marks_too)
+{
+	struct err e;
+	struct yaml_marks *m;
+	_cleanup_json_ cJSON *j = yaml_parse_marked(STR("{\"a\":\n {\"b\": 1}}"), "t", &m, &e);
+
+	OK(j != NULL);
+	stands_at(m, json_at(j, "a", "b", NULL), 2, 3);
+	yaml_marks_free(m);
+	OK(yaml_parse_marked(STR("a: [1"), "t", &m, &e) == NULL);
+	OK(m == NULL);
+	HAS(e.text, "t: line 2 column 1: ");
+}
