@@ -281,8 +281,8 @@ repro:
 	@scripts/repro $(BIN)
 
 # A file system and an OCI image of it, in which the binary is /openshell-sandbox.
-image: build/openshell-image.tar
-build/openshell-image.tar: $(BIN) scripts/image
+image: $(dir $(BIN))openshell-image.tar
+$(dir $(BIN))openshell-image.tar: $(BIN) scripts/image
 	@scripts/image $(BIN) $(ARCH) $@
 
 vendor-update: | build/setup-build
