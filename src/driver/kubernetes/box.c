@@ -301,6 +301,7 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 	remember_image(b, object);
 	remember_claims(b, object);
 	b->wants_run = k8s_wants_run(object);
+	b->looked &= !b->wants_run;
 	if (presence != POD_UNKNOWN)
 		b->presence = presence;
 	else if (b->wants_run && b->presence == POD_ABSENT)
@@ -316,7 +317,7 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 	else if (news)
 		trouble_tell(b);
 	if (!b->wants_run && !b->stopped)
-		look_again(b, presence == POD_UNKNOWN ? STOP_LOOK_MS : STOP_RELOOK_MS);
+		look_again(b, b->looked ? STOP_RELOOK_MS : STOP_LOOK_MS);
 	return b;
 }
 

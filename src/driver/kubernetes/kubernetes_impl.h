@@ -195,6 +195,7 @@ struct box {
 	bool wants_run, ready, stopped; /* as the object said last */
 	bool refused; /* by the registry: its id is that of another object; counted in kubernetes.refused */
 	bool watched; /* the reflector knows the object, and will tell when it is gone */
+	bool looked;  /* its pod was looked for since it is to stop */
 	enum pod_presence presence;
 	struct k8s_trouble *trouble;          /* what is known to be wrong; NULL: nothing */
 	enum k8s_trouble_kind object_trouble; /* what the object itself says */

@@ -112,7 +112,7 @@ static void pod_read(void *owner, struct kube_answer *a)
 		return;
 	}
 	look_forget(b); /* it has done its work; box_update may ask for the next one */
-	b->end_sought = true;
+	b->end_sought = b->looked = true;
 	if (!a->error) {
 		presence = POD_PRESENT;
 		news = trouble_in_pod(b, a->body);
