@@ -162,7 +162,8 @@ test: $(UNIT_BIN) $(GRPC_NEEDS) | build/setup-test
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
 RUN_UNITS := $(PATIENCE) $(if $(RUN),TEST_EMULATOR=1) scripts/run-units "$(RUN)" $(UNIT_BIN)
-RUN_GRPC  := $(PATIENCE) OPENSHELL_BINARY=$(abspath $(RUN_BIN)) test/grpc/run $(GRPC_TESTS)
+RUN_GRPC  := $(PATIENCE) OPENSHELL_BINARY=$(abspath $(RUN_BIN)) \
+	OPENSHELL_KUBE_TOOL=$(abspath $(B)/test/kube/kube) test/grpc/run $(GRPC_TESTS)
 
 # What to start as the binary: a script where it takes an emulator.
 $(BIN).run: $(BIN)

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import random
 import socket
 import subprocess
 import tempfile
@@ -411,6 +412,48 @@ class Calls(Case):
                     self.delete(f"n{i - 1}")
                 want = {"default/a", "default/b", f"default/n{i}"}
                 self.picture(client, id_, lambda k, want=want: k == want, 20)
+
+    def test_a_picture_survives_faults_by_chance(self):
+        seed = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
+        chance = random.Random(seed)
+        there, step = set(), 0
+        client = self.client()
+        id_ = client.do("reflect", path=SANDBOXES)
+        end = time.monotonic() + float(os.environ.get("TEST_SOAK", 4))
+        while time.monotonic() < end:
+            step += 1
+            for _ in range(chance.randrange(30)):
+                name = f"s{chance.randrange(100)}"
+                if name in there:
+                    self.delete(name)
+                    there.remove(name)
+                else:
+                    self.create(name)
+                    there.add(name)
+            fault = chance.choice(
+                (
+                    {"watch": True, "error": gone_event()},
+                    {"watch": True, "partial": chance.randrange(300)},
+                    {"watch": True, "events": chance.randrange(5), "drop": True},
+                    {"watch": True, "finish": True},
+                    {"watch": True, "status": 503},
+                    {"watch": False, "cut_at": chance.randrange(20000)},
+                    {"watch": False, "status": 500},
+                    {"watch": False, "drip": 0.001, "piece": 100},
+                    {"cut": True},
+                    {"status": 429, "headers": [("Retry-After", "1")]},
+                )
+            )
+            self.server.rule("sandboxes", **fault)
+            if chance.random() < 0.2:
+                self.server.store.compact()
+            if chance.random() < 0.5:
+                self.server.drop_connections()
+            time.sleep(chance.random() / 4)
+        self.server.api.rules.clear()
+        want = {f"default/{name}" for name in there}
+        with self.subTest(seed=seed, steps=step):
+            self.picture(client, id_, lambda k: k == want, 4 * WAIT)
 
     def test_a_picture_after_the_server_was_away_and_compacted(self):
         client = self.client()

@@ -36,7 +36,7 @@ struct job {
 	int64_t lines;
 };
 
-enum { JOBS_MAX = 4096 };
+enum { JOBS_MAX = 1 << 15 };
 
 static struct loop *loop;
 static struct kube_client *client;
