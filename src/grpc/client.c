@@ -447,10 +447,23 @@ struct str grpc_rpc_trailer(const struct grpc_rpc *r, const char *name)
 
 /* ---- the channel ---- */
 
+static struct grpc_rpc *next_failed(struct grpc_channel *ch)
+{
+	list_each(r, &ch->rpcs, struct grpc_rpc, link) {
+		if (r->stream == NULL)
+			return r;
+	}
+	return NULL;
+}
+
 static void on_ended(void *owner, const struct err *why)
 {
 	struct grpc_channel *ch = owner;
+	struct grpc_rpc *r;
 
+	/* those that could not be started were to be told later in this turn */
+	while ((r = next_failed(ch)) != NULL)
+		rpc_end(r, r->failure, str_of(r->why.text));
 	if (ch->lost != NULL)
 		ch->lost(ch->arg, why);
 }

@@ -40,8 +40,9 @@ struct grpc_channel_config {
 				      .queue_max = 256 * 1024,                                     \
 				      .window = 256 * 1024})
 
-/* Called once when the channel's connection is over, after every call has been ended; the owner
- * frees the channel, now or later. why->code is 0 when it ended in order. */
+/* Called once when the channel's connection is over, after every call has been ended; but one that is
+ * paused, and that the server had ended, stays and can be resumed. The owner frees the channel, now or
+ * later. why->code is 0 when the connection ended in order. */
 typedef void grpc_lost_fn(void *arg, const struct err *why);
 
 /* Takes c. lost may be NULL. */
@@ -92,7 +93,8 @@ void grpc_rpc_half_close(struct grpc_rpc *r);
  * from ops->ended. */
 void grpc_rpc_cancel(struct grpc_rpc *r);
 
-/* Holds the server's messages back (flow control makes it stop sending), and lets them come. */
+/* Holds the server's messages back (flow control makes it stop sending), and lets them come: those
+ * that wait are delivered before resume returns. */
 void grpc_rpc_pause(struct grpc_rpc *r);
 void grpc_rpc_resume(struct grpc_rpc *r);
 

@@ -168,7 +168,8 @@ bool grpc_send_packed(struct grpc_call *call, struct h2_chunk *packed);
 /* A message with the five bytes in front that gRPC wants; one reference, the caller's. */
 struct h2_chunk *grpc_pack(const void *message);
 
-/* Holds the client's messages back (flow control makes it stop sending), and lets them come. */
+/* Holds the client's messages back (flow control makes it stop sending), and lets them come: those
+ * that wait are delivered before resume returns. */
 void grpc_pause(struct grpc_call *call);
 void grpc_resume(struct grpc_call *call);
 

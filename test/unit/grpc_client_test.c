@@ -20,6 +20,8 @@ static struct {
 	bool hang_up, goaway;
 } say;
 
+static bool ended, headers_seen, cancel_in_message, free_in_message, start_in_end;
+static int ends, ends_when_lost;
 static struct loop *loop;
 static struct h2_conn *server;
 static struct grpc_channel *channel;
@@ -89,6 +91,11 @@ static void on_ended_conn(void *owner UNUSED, const struct err *why UNUSED)
 
 static const struct h2_conn_ops conn_ops = {.request = on_request, .ended = on_ended_conn};
 
+static void on_lost(void *arg UNUSED, const struct err *why UNUSED)
+{
+	ends_when_lost = ends;
+}
+
 static void set_up(void)
 {
 	const struct h2_conn_config cfg = {.h2 = H2_CONFIG_DEFAULT};
@@ -103,7 +110,7 @@ static void set_up(void)
 	OK(conn_of_fd(&a, loop, fd[0], "client", &e) == 0);
 	OK(conn_of_fd(&b, loop, fd[1], "server", &e) == 0);
 	server = h2_conn_server(b, &cfg, &conn_ops, NULL);
-	channel = grpc_channel_new(a, &client, NULL, NULL);
+	channel = grpc_channel_new(a, &client, on_lost, NULL);
 }
 
 static void tear_down(void)
@@ -115,7 +122,6 @@ static void tear_down(void)
 
 /* ---- a call ---- */
 
-static bool ended, headers_seen, cancel_in_message, free_in_message;
 static enum grpc_status status;
 static char text[200], trailer_seen[50];
 static int messages;
@@ -138,8 +144,15 @@ static void on_message(struct grpc_rpc *r, void *message UNUSED)
 		loop_stop(loop, 0);
 }
 
+static void start(bool streams, int64_t timeout_ms);
+
 static void on_ended(struct grpc_rpc *r, enum grpc_status s, struct str t)
 {
+	ends++;
+	if (start_in_end) {
+		start_in_end = false;
+		start(false, 0);
+	}
 	ended = true;
 	status = s;
 	snprintf(text, sizeof text, "%.*s", STR_FMT(t));
@@ -382,5 +395,18 @@ TEST(after_goaway_calls_are_unavailable)
 	while (!ended)
 		loop_run(loop);
 	EQ(status, GRPC_UNAVAILABLE);
+	tear_down();
+}
+
+TEST(a_call_started_at_the_end_is_ended_before_the_channel)
+{
+	SAY(.hang_up = true);
+	start_in_end = true;
+	set_up();
+	start(false, 0);
+	while (ends < 2)
+		loop_run(loop);
+	EQ(status, GRPC_UNAVAILABLE);
+	EQ(ends_when_lost, 2);
 	tear_down();
 }
