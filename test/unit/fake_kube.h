@@ -238,11 +238,24 @@ struct grpc_call {
 	char text[512];
 	bool deleted; /* of a DeleteSandboxResponse */
 	const ProtobufCMessageDescriptor *type;
+	const struct grpc_call_ops *ops;
+	void *user;
 };
 
 struct arena *grpc_arena(struct grpc_call *call)
 {
 	return &call->arena;
+}
+
+void grpc_set_ops(struct grpc_call *call, const struct grpc_call_ops *ops, void *user)
+{
+	call->ops = ops;
+	call->user = user;
+}
+
+void *grpc_user(const struct grpc_call *call)
+{
+	return call->user;
 }
 
 void grpc_reply(struct grpc_call *call, const void *message)

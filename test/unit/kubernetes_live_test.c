@@ -332,6 +332,37 @@ TEST(defect_2_conflict_on_stop_is_read_again_and_retried)
 	close_all();
 }
 
+/* ---- reading ---- */
+
+TEST(read_whose_caller_is_gone_is_given_up)
+{
+	static const Openshell__Compute__V1__ListSandboxesRequest request =
+		OPENSHELL__COMPUTE__V1__LIST_SANDBOXES_REQUEST__INIT;
+	struct kube_request *list;
+
+	settled("--sandbox-uid=1000");
+	backend->ops->list(backend, &call, &request);
+	list = expect(KUBE_GET, "limit=500");
+	call.ops->cancelled(&call);
+	OK(call.answered);
+	EQ(call.status, GRPC_CANCELLED);
+	OK(list->cancelled);
+	answer(list, 200, EMPTY_LIST);
+	close_all();
+}
+
+TEST(write_whose_caller_is_gone_goes_on)
+{
+	open_with("--sandbox-uid=1000");
+	settle_on("v1beta1");
+	create();
+	OK(call.ops == NULL);
+	EQ(backend->ops->pending(backend), 1);
+	answer(expect(KUBE_POST, SANDBOXES), 201, object_text("4", "u1", ID, ""));
+	EQ(backend->ops->pending(backend), 0);
+	close_all();
+}
+
 /* ---- what is known ---- */
 
 TEST(object_that_no_list_has_is_looked_for_and_forgotten)

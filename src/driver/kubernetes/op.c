@@ -39,8 +39,15 @@ static void version_told(struct version_wait *w, const struct kube_error *error)
 		op_fail_kube(op, error);
 }
 
+/* Somebody who asked a question has gone: nobody is left to be answered. */
+static void caller_left(struct grpc_call *call)
+{
+	op_fail(grpc_user(call), GRPC_CANCELLED, "nobody waits for the answer");
+}
+
 void *op_new(struct kubernetes *k, struct grpc_call *call, const struct op_kind *kind, size_t size)
 {
+	static const struct grpc_call_ops reading = {.cancelled = caller_left};
 	struct op *op = xcalloc(1, size);
 
 	must(size >= sizeof(*op));
@@ -55,6 +62,8 @@ void *op_new(struct kubernetes *k, struct grpc_call *call, const struct op_kind 
 	list_add(&k->ops, &op->link);
 	op->writing = kind->writes;
 	k->writing += op->writing;
+	if (call && !kind->writes)
+		grpc_set_ops(call, &reading, op);
 	return op;
 }
 
