@@ -5,8 +5,8 @@ import json
 import os
 
 import cluster
-from drivers import INIT, LOCAL, NO_CLAIM, OURS, STAND_IN, ClusterTest
-from support import eventually
+from drivers import INIT, LOCAL, NO_CLAIM, OURS, STAND_IN, ClusterTest, reason
+from support import condition, eventually
 
 NO_WALL = 3  # how our supervisor ends in this version: it starts no workload without a wall
 
@@ -33,10 +33,14 @@ class OurBinary(ClusterTest):
         return state, log
 
     def started(self):
+        watcher = self.watch()
         sandbox = self.create(self.sandbox())
         state, log = self.ended(sandbox)
         self.assertEqual(state["exitCode"], NO_WALL, log)
         self.assertIn("supervisor started", log)
+        # and what it said last is what the gateway's user reads
+        seen = watcher.sandbox(sandbox.id, lambda s: reason(s) == "PodFailed", "its end is told")
+        self.assertIn("starts no workload without one", condition(seen, "Ready").message)
         return sandbox
 
 
@@ -89,6 +93,12 @@ class WorkspaceTest(OurBinary):
         with open(greeting, encoding="ascii") as f:
             self.assertEqual(f.read(), "hello\n")
         self.assertTrue(os.path.exists(os.path.join(self.volume, ".workspace-initialized")))
+
+
+class UserNamespaceWorkspaceTest(WorkspaceTest):
+    """The same as root of a user namespace: the volume's ids are mapped with the pod's."""
+
+    args = (*OURS, *INIT, "--enable-user-namespaces")
 
 
 class StandInTest(ClusterTest):

@@ -6,17 +6,17 @@ import time
 import grpc
 
 from drivers import SANDBOXES, ClusterTest
-from support import Code, eventually, is_condition, pb, ready
+from support import WAIT, Code, eventually, is_condition, pb, ready
 
 
-class KillTest(ClusterTest):
+class Kill(ClusterTest):
     def again(self):
         self.kill_driver()
         self.start_driver()
 
     def killed_during(self, rpc, request):
         """The call, and the driver killed before it can have ended; at another moment each time."""
-        for delay in (0, 0.002, 0.01, 0.05):
+        for delay in (0, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06):
             future = getattr(self.stub, rpc).future(request)
             time.sleep(delay)
             self.again()
@@ -31,6 +31,8 @@ class KillTest(ClusterTest):
     def reference(self, sandbox):
         return {"sandbox_id": sandbox.id, "sandbox_name": sandbox.name}
 
+
+class KillTest(Kill):
     def test_while_it_creates(self):
         sandbox = self.sandbox()
         self.killed_during("CreateSandbox", pb.CreateSandboxRequest(sandbox=sandbox))
@@ -80,3 +82,25 @@ class KillTest(ClusterTest):
         self.fails(
             Code.NOT_FOUND, self.stub.GetSandbox, pb.GetSandboxRequest(**self.reference(sandbox))
         )
+
+
+class KillManagedTest(Kill):
+    """Where a create makes a namespace, a service account and the sandbox, one after the other."""
+
+    mode = "managed"
+
+    def driver_args(self):
+        return [*super().driver_args(), "--gateway-id", "g" + self.namespace[2:]]
+
+    def test_while_it_creates(self):
+        sandbox = self.sandbox(workspace="blue")
+        self.killed_during("CreateSandbox", pb.CreateSandboxRequest(sandbox=sandbox))
+        self.create_again(sandbox)
+        self.watch().sandbox(sandbox.id, ready, "Ready")
+        self.assertEqual([s.id for s in self.list()], [sandbox.id])
+        request = pb.DeleteWorkspaceRequest(workspace="blue")
+        self.killed_during("DeleteWorkspace", request)
+        self.stub.DeleteWorkspace(request, timeout=WAIT)
+        name = f"openshell-g{self.namespace[2:]}-blue"
+        eventually(lambda: self.cluster.get("namespace", name) is None, "gone", pause=0.3)
+        eventually(lambda: self.list() == [], "and what was in it")

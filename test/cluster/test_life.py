@@ -4,7 +4,7 @@ import grpc
 
 import cluster
 from drivers import ClusterTest, reason
-from support import condition, eventually, is_condition, pb
+from support import WAIT, condition, eventually, is_condition, pb
 
 
 class LifeTest(ClusterTest):
@@ -39,8 +39,16 @@ class LifeTest(ClusterTest):
         )
         self.assertEqual(seen.status.instance_id, pod["metadata"]["name"])
         self.assertEqual([s.id for s in self.list()], [sandbox.id])
+        where = pb.ResolveSandboxEndpointRequest(sandbox=seen)
+        found = self.stub.ResolveSandboxEndpoint(where, timeout=WAIT).endpoint
+        self.assertEqual(found.ip, pod["status"]["podIP"])
         # kubelet's and the scheduler's own words arrive as platform events
-        for reason in ("Scheduled", "Created", "Started"):
+        step = "openshell.progress.complete_step"
+        for reason, done in (("Scheduled", "requesting_sandbox"), ("Pulled", "pulling_image")):
+            watcher.platform(
+                sandbox.id, lambda e: e.reason == reason and e.metadata.get(step) == done, done
+            )
+        for reason in ("Created", "Started"):
             watcher.platform(sandbox.id, lambda e: e.reason == reason, reason)
 
     def test_stopped_and_started(self):

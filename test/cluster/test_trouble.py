@@ -72,6 +72,16 @@ class ServiceAccountTest(Trouble):
         self.fails_with(self.sandbox(), "PodRefused", words, "PodRefused")
 
 
+class SecretTest(Trouble):
+    """The secret for the way to the gateway is not there: the pod cannot be mounted."""
+
+    args = (*STAND_IN, *INIT, *NO_CLAIM, *GRACE, "--client-tls-secret-name", "missing")
+
+    def test_it_is_not_there(self):
+        words = 'secret "missing" not found'
+        self.fails_with(self.sandbox(), "FailedMount", words, "ContainerFailed")
+
+
 class PullTest(Trouble):
     """An image that would have to be pulled, from a registry that answers 403."""
 
