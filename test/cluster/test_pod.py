@@ -16,7 +16,7 @@ class PodTest(GatewayTest):
         self.node = cluster.node()
         for name in HOME, SANDBOXES:
             self.node.namespace(name)
-            self.addCleanup(self.node.delete, "namespace", name)
+            self.addCleanup(self.node.delete, "namespace", name, wait=True)
         account = {"metadata": {"name": HOME, "namespace": HOME}}
         self.node.create({"apiVersion": "v1", "kind": "ServiceAccount", **account})
         rights = os.path.join(cluster.ROOT, "deploy", "kubernetes", "rbac-shared.yaml")

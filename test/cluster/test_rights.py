@@ -120,6 +120,16 @@ class Operator(Rights):
         self.cluster.namespace(self.workspace, **{"openshell.example/allowed": "yes"})
         self.addCleanup(self.cluster.delete, "namespace", self.workspace)
 
+    def allowed(self):
+        """Nothing is, until the driver has read the labels."""
+        try:
+            request = pb.EnsureWorkspaceRequest(workspace=self.workspace)
+            return self.stub.EnsureWorkspace(request) is not None
+        except grpc.RpcError as e:
+            self.assertEqual(e.code(), grpc.StatusCode.PERMISSION_DENIED)
+            return False
+
     def test_a_life(self):
+        support.eventually(self.allowed, "the label is seen")
         self.live()
         self.looks_for_a_gpu()
