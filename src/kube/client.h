@@ -47,7 +47,7 @@ enum {
 	KUBE_CALL_TIMEOUT_MS = 30000,    /* driver contract 3.2, KUBE_API_TIMEOUT */
 	KUBE_ANSWER_MAX = 16 << 20,      /* bytes of an answer */
 	KUBE_LINE_MAX = 4 << 20,         /* bytes of one watch event */
-	KUBE_STREAM_SILENCE_MS = 150000, /* default guard of a stream: bookmarks come each minute */
+	KUBE_STREAM_SILENCE_MS = 150000, /* default guard of a stream */
 	KUBE_REQUESTS_MAX = 4096,        /* under way and waiting; one more is answered KUBE_BUSY */
 };
 

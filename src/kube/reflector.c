@@ -385,12 +385,19 @@ static void on_line(void *owner, struct str line)
 	on_event(r, type, object);
 }
 
+/* Nothing came for long: where nothing happens a server sends no bookmarks either (seen with 1.34),
+ * and a proxy that lost the stream sends nothing ever. A fresh watch tells the two apart. */
+static bool is_silence(const struct kube_reflector *r, const struct kube_error *error)
+{
+	return r->state == WATCHING && error->fault == KUBE_TIMEOUT && error->http == 0;
+}
+
 static void on_ended(void *owner, const struct kube_error *error)
 {
 	struct kube_reflector *r = owner;
 
 	r->watch = NULL;
-	if (error != NULL) {
+	if (error != NULL && !is_silence(r, error)) {
 		watch_failed(r, error);
 		return;
 	}

@@ -45,7 +45,7 @@ struct kube_reflector_config {
 	/* Something failed and will be tried again by itself; for the owner's log, and for its decision:
 	 * KUBE_NO_RESOURCE means that the type or its version is not served (any more), KUBE_FORBIDDEN
 	 * that we may not. An owner that then knows better calls kube_reflector_set_path. A watch that
-	 * ends in order, and a 410 that a relist heals, are no failures. May be NULL. */
+	 * ends in order or is silent, and a 410 that a relist heals, are no failures. May be NULL. */
 	void (*failed)(void *owner, const struct kube_error *error);
 	void *owner;
 };

@@ -303,6 +303,18 @@ TEST(a_watch_that_ends_goes_on_at_the_newest_version)
 	TOLD("+n/a:ua@12 ");
 }
 
+TEST(a_watch_that_is_silent_is_quietly_opened_anew)
+{
+	running();
+	r->watch_began -= WATCH_SHORT_MS;
+	watch_fails(KUBE_TIMEOUT);
+	TOLD("");
+	wait_is(0);
+	version_is("10");
+	watch_fails(KUBE_TIMEOUT); /* but one that does not even open is a failure */
+	TOLD("failed:Timeout ");
+}
+
 TEST(a_deletion_counts_as_newest_version)
 {
 	running();
