@@ -23,6 +23,7 @@ static const struct {
 	{"landlock", probe_landlock},
 	{"seccomp", probe_seccomp},
 	{"netfilter", probe_netfilter},
+	{"ladder", probe_ladder},
 	{"devices", probe_devices},
 	{"runtimes", probe_runtimes},
 	{"cluster", probe_cluster},

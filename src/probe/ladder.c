@@ -1,0 +1,34 @@
+/* The network modes of this host: each rung of the ladder tried as a whole. */
+#include "isolate/ladder.h"
+#include "probe/probe_impl.h"
+
+static char *words_of(enum rung r, const struct rung_report *t)
+{
+	if (r == RUNG_HOST)
+		return xstrdup("works; egress is observed, not enforced");
+	if (!t->works) {
+		const char *help = rung_help(r, t);
+		return xasprintf("fails: %s%s%s", t->why.text, help ? "; would help: " : "",
+				 help ? help : "");
+	}
+	return xasprintf("works%s; a bypass is %s",
+			 r == RUNG_USERNS && !t->mapped ? ", unmapped" : "",
+			 t->refuses ? "refused and logged" : "unreachable, unlogged");
+}
+
+void probe_ladder(cJSON *o)
+{
+	const char *takes = NULL;
+
+	for (enum rung r = 0; r < RUNG_COUNT; r++) {
+		struct rung_report t;
+		rung_try(r, &t);
+		_cleanup_free_ char *words = words_of(r, &t);
+		json_put_str(o, rung_name(r), words);
+		if (t.works && takes == NULL)
+			takes = rung_name(r);
+		if (t.works && t.lost.code != 0)
+			json_put_str(o, "without_nf_tables", t.lost.text);
+	}
+	json_put_str(o, "auto_would_take", takes);
+}
