@@ -25,6 +25,9 @@ class Probe(unittest.TestCase):
         self.assertEqual(all_["kernel"]["release"], os.uname().release)
         self.assertIsInstance(all_["landlock"]["abi"], int)
         self.assertIsInstance(all_["seccomp"]["user_notification"], bool)
+        self.assertIn(all_["ladder"]["auto_would_take"], ("pocket", "userns", "host"))
+        for rung in ("pocket", "userns", "host"):
+            self.assertRegex(all_["ladder"][rung], "^(works|fails: )")
 
     @unittest.skipUnless(os.geteuid() == 0, "becoming another user needs root")
     def test_a_user_without_rights_is_told_so(self):
@@ -40,6 +43,8 @@ class Probe(unittest.TestCase):
         found = json.loads(done.stdout)
         self.assertEqual(found["capabilities"]["effective"], [])
         self.assertNotEqual(found["namespaces"]["net"], "works")
+        self.assertRegex(found["ladder"]["pocket"], r"^fails: unshare\(NEWNET\): Operation not permitted; would help: ")
+        self.assertNotEqual(found["ladder"]["auto_would_take"], "pocket")
 
     def test_a_cluster_credential_is_not_printed(self):
         text = probe(env={"KUBERNETES_SERVICE_HOST": "192.0.2.1", "HOME": "/nowhere", "KUBECONFIG": "/nowhere/config"})
