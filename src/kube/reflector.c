@@ -498,6 +498,11 @@ bool kube_reflector_live(const struct kube_reflector *r)
 	return r->synced && r->state == WATCHING;
 }
 
+const char *kube_reflector_version(const struct kube_reflector *r)
+{
+	return r->version;
+}
+
 size_t kube_reflector_count(const struct kube_reflector *r)
 {
 	return r->objects.n;

@@ -38,7 +38,8 @@ struct kube_reflector_config {
 	/* The object is new or changed. Borrowed; take what you need. Objects of the first list come
 	 * before synced. Kind and apiVersion are absent in listed objects. */
 	void (*upsert)(void *owner, const struct kube_key *key, const cJSON *object);
-	/* It is gone. object is its last state, or NULL when it vanished between two lists. */
+	/* It is gone. object is its last state, or NULL when it vanished between two lists: that was
+	 * before kube_reflector_version. */
 	void (*gone)(void *owner, const struct kube_key *key, const cJSON *object);
 	/* A whole list was told (the difference to what was known before); again after each relist. */
 	void (*synced)(void *owner);
@@ -67,6 +68,8 @@ void kube_reflector_relist(struct kube_reflector *r);
 bool kube_reflector_synced(const struct kube_reflector *r);
 /* Whether the picture is being kept: synced, and the watch is open. */
 bool kube_reflector_live(const struct kube_reflector *r);
+/* The resourceVersion that the picture is of; NULL before the first list. Borrowed. */
+const char *kube_reflector_version(const struct kube_reflector *r);
 /* How many objects it knows. */
 size_t kube_reflector_count(const struct kube_reflector *r);
 

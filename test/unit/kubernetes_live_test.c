@@ -548,6 +548,25 @@ TEST(late_answer_about_what_is_gone_changes_nothing)
 	close_all();
 }
 
+TEST(late_answer_about_what_a_list_lacks_changes_nothing)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000"), *r;
+
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	stop_box();
+	answer(expect(KUBE_PATCH, "=" SANDBOXES "/team--box"), 200, stopping_text("8", ""));
+	answer(expect(KUBE_GET, "/pods/team--box"), 200, "{}");
+	r = expect(KUBE_GET, "=" SANDBOXES "/team--box");
+	watched(watch, "ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}");
+	answer(expect(KUBE_GET, "/sandboxes?"), 200,
+	       "{\"metadata\":{\"resourceVersion\":\"20\"},\"items\":[]}");
+	OK(registry_get(registry, ID) == NULL);
+	answer(r, 200, stopping_text("12", "")); /* read before, told after */
+	OK(registry_get(registry, ID) == NULL);
+	EQ(k->boxes.n, 0);
+	close_all();
+}
+
 TEST(deletion_counts_even_when_versions_run_backwards)
 {
 	struct kube_request *watch = settled("--sandbox-uid=1000");

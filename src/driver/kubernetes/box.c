@@ -172,11 +172,16 @@ static bool condition_is(const Openshell__Compute__V1__DriverSandbox *s, const c
 
 /* ---- into the registry ---- */
 
-static uint64_t version_of(const cJSON *object)
+static uint64_t version_number(const char *text)
 {
 	uint64_t version;
 
-	return str_u64(str_of(k8s_object_version(object)), &version) ? version : 0;
+	return str_u64(str_of(text), &version) ? version : 0;
+}
+
+static uint64_t version_of(const cJSON *object)
+{
+	return version_number(k8s_object_version(object));
 }
 
 /* Keeps how the pod ended, for the updates that come without it. False: it is not known, and a look
@@ -321,17 +326,17 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 	return b;
 }
 
-void box_gone(struct kubernetes *k, const struct kube_key *key, const cJSON *object)
+void box_gone(struct kubernetes *k, const struct kube_key *key, const char *version)
 {
 	_cleanup_free_ char *ns = str_dup(key->ns), *name = str_dup(key->name);
 	const struct registry_sandbox *known = registered(k, ns, name);
 	struct box *b = box_find(k, ns, name);
-	uint64_t version = object ? version_of(object) : 0;
+	uint64_t at = version_number(version);
 
 	if (b && !str_is(key->uid, b->uid))
 		return; /* the next object of that name is here already */
 	/* that it is gone is final, even where versions run backwards: an etcd put back to a backup */
-	forget_object(k, b, ns, name, known ? MAX(version, known->version) : version);
+	forget_object(k, b, ns, name, known ? MAX(at, known->version) : at);
 }
 
 void box_vanished(struct box *b)

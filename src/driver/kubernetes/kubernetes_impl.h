@@ -219,8 +219,8 @@ const char *box_id(const struct box *b);
  */
 struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *pod,
 		       enum pod_presence presence);
-/* It is gone. object is its last state or NULL. */
-void box_gone(struct kubernetes *k, const struct kube_key *key, const cJSON *object);
+/* It is gone since this resourceVersion at the latest: what is older says nothing any more. */
+void box_gone(struct kubernetes *k, const struct kube_key *key, const char *version);
 /* The same for an object that no watch tells of and that was not found. */
 void box_vanished(struct box *b);
 /* A whole list was told: what is known from elsewhere and was not in it is looked at again. */

@@ -154,7 +154,8 @@ static void sandbox_gone(void *owner, const struct kube_key *key, const cJSON *o
 {
 	struct stream *s = owner;
 
-	box_gone(s->w->k, key, object);
+	box_gone(s->w->k, key,
+		 object ? k8s_object_version(object) : kube_reflector_version(s->reflector));
 }
 
 static void sandboxes_synced(void *owner)
