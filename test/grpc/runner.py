@@ -20,6 +20,7 @@ def eventually(check, what="", seconds=WAIT, pause=0.01):
         if value:
             return value
         if time.monotonic() > end:
+            what = what() if callable(what) else what
             raise AssertionError(f"did not happen within {seconds} s: {what or check}")
         time.sleep(pause)
 
