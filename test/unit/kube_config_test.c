@@ -12,12 +12,22 @@
 
 static char dir[64];
 
+static void remove_dir(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof command, "rm -rf %s", dir);
+	if (system(command) != 0)
+		perror(dir);
+}
+
 /* A folder of this test's own; the files in it are named relative to it. */
 static void make_dir(void)
 {
 	snprintf(dir, sizeof dir, "/tmp/kube-config-test-XXXXXX");
 	OK(mkdtemp(dir) != NULL);
 	OK(chdir(dir) == 0);
+	atexit(remove_dir);
 	unsetenv("KUBECONFIG");
 	unsetenv("KUBERNETES_SERVICE_HOST");
 	unsetenv("KUBERNETES_SERVICE_PORT");
