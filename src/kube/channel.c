@@ -34,6 +34,7 @@ struct channel {
 	int64_t dialled; /* mono_ms */
 	struct timer timer;
 	unsigned failures; /* in a row; rules PAUSE */
+	int64_t failed_at; /* the last of them, mono_ms */
 	struct err trouble;
 
 	struct list links, waiting;
@@ -183,14 +184,20 @@ static int refresh_identity(struct channel *ch, struct err *e)
 
 /* ---- connecting ---- */
 
+static void note_failure(struct channel *ch, const struct err *why)
+{
+	ch->failures++;
+	ch->failed_at = mono_ms();
+	ch->trouble = *why;
+}
+
 static void connect_failed(struct channel *ch, const struct err *why)
 {
 	struct list told;
 	struct exchange *x;
 
 	ch->connecting = QUIET;
-	ch->failures++;
-	ch->trouble = *why;
+	note_failure(ch, why);
 	/* those that submit themselves again from `ended` wait for the next try */
 	list_init(&told);
 	while ((x = list_first(&ch->waiting, struct exchange, place)) != NULL) {
@@ -309,8 +316,8 @@ static void connect_soon(struct channel *ch)
 		ms = with_jitter(
 			MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << MIN(ch->failures - 1, 10u),
 			    (int64_t)CHANNEL_BACKOFF_MAX_MS));
-	ch->connecting = PAUSE;
-	timer_set(ch->loop, &ch->timer, ms);
+	ch->connecting = PAUSE; /* what it has been quiet since counts */
+	timer_set(ch->loop, &ch->timer, ch->failed_at + ms - mono_ms());
 }
 
 /* ---- links ---- */
@@ -323,10 +330,8 @@ void channel_answered(struct channel *ch)
 
 void channel_link_ended(struct channel *ch, struct link *l, const struct err *why)
 {
-	if (!l->answered) {
-		ch->failures++;
-		ch->trouble = *why;
-	}
+	if (!l->answered)
+		note_failure(ch, why);
 	link_free(l);
 	channel_pump(ch);
 }
