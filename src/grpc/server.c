@@ -132,36 +132,45 @@ void grpc_server_serve(struct grpc_server *srv, struct conn *c)
 	conn->h2 = h2_conn_server(c, &h2, &conn_ops, conn);
 }
 
-/* ---- the listener ---- */
+/* ---- listeners ---- */
 
-static void accept_one(struct grpc_server *srv, int fd)
+struct listener {
+	struct source source;
+	struct list link; /* grpc_server.listeners */
+	struct grpc_server *server;
+	struct timer again; /* while there is no descriptor for a connection */
+	grpc_admit_fn *admit;
+	void *admit_arg;
+};
+
+static void accept_one(struct listener *l, int fd)
 {
 	struct conn *c;
 	struct err e;
 
-	if (srv->admit != NULL && !srv->admit(srv->admit_arg, fd))
+	if (l->admit != NULL && !l->admit(l->admit_arg, fd))
 		close(fd);
-	else if (conn_of_fd(&c, srv->loop, fd, "gRPC client", &e) < 0)
+	else if (conn_of_fd(&c, l->server->loop, fd, "gRPC client", &e) < 0)
 		log_error("a gRPC connection was dropped", "error=%s", e.text);
 	else
-		grpc_server_serve(srv, c);
+		grpc_server_serve(l->server, c);
 }
 
 static void accept_ready(struct source *s, uint32_t events UNUSED)
 {
-	struct grpc_server *srv = container_of(s, struct grpc_server, listener);
+	struct listener *l = container_of(s, struct listener, source);
 
-	for (int i = 0; i < ACCEPTS_A_TURN && s->fd >= 0; i++) {
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			accept_one(srv, fd);
+			accept_one(l, fd);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
 			/* the connection stays in the backlog, so the socket stays readable */
 			log_warn("accepting gRPC connections pauses", "error=%s", strerror(errno));
-			loop_set(srv->loop, s, 0);
-			timer_set(srv->loop, &srv->accept_again, ACCEPT_AGAIN_MS);
+			loop_set(l->server->loop, s, 0);
+			timer_set(l->server->loop, &l->again, ACCEPT_AGAIN_MS);
 			return;
 		}
 		if (errno != EINTR && errno != ECONNABORTED)
@@ -171,34 +180,42 @@ static void accept_ready(struct source *s, uint32_t events UNUSED)
 
 static void accept_again(struct timer *t)
 {
-	struct grpc_server *srv = container_of(t, struct grpc_server, accept_again);
+	struct listener *l = container_of(t, struct listener, again);
 
-	loop_set(srv->loop, &srv->listener, EPOLLIN);
+	loop_set(l->server->loop, &l->source, EPOLLIN);
 }
 
 int grpc_server_listen(struct grpc_server *srv, int fd, grpc_admit_fn *admit, void *arg,
 		       struct err *e)
 {
-	must(srv->listener.fd < 0);
-	srv->listener = (struct source){.fd = fd, .ready = accept_ready, .name = "gRPC listener"};
-	srv->admit = admit;
-	srv->admit_arg = arg;
-	if (loop_add(srv->loop, &srv->listener, EPOLLIN, e) < 0) {
+	struct listener *l = xcalloc(1, sizeof *l);
+
+	l->source = (struct source){.fd = fd, .ready = accept_ready, .name = "gRPC listener"};
+	l->server = srv;
+	l->again.fire = accept_again;
+	l->admit = admit;
+	l->admit_arg = arg;
+	if (loop_add(srv->loop, &l->source, EPOLLIN, e) < 0) {
 		close(fd);
-		srv->listener.fd = -1;
+		free(l);
 		return -1;
 	}
+	list_add(&srv->listeners, &l->link);
 	return 0;
 }
 
+/* Never from inside accept_ready. */
 static void stop_listening(struct grpc_server *srv)
 {
-	timer_stop(srv->loop, &srv->accept_again);
-	if (srv->listener.fd < 0)
-		return;
-	loop_del(srv->loop, &srv->listener);
-	close(srv->listener.fd);
-	srv->listener.fd = -1;
+	struct listener *l;
+
+	while ((l = list_first(&srv->listeners, struct listener, link)) != NULL) {
+		timer_stop(srv->loop, &l->again);
+		loop_del(srv->loop, &l->source);
+		close(l->source.fd);
+		list_del(&l->link);
+		free(l);
+	}
 }
 
 /* ---- the end ---- */
@@ -261,10 +278,9 @@ struct grpc_server *grpc_server_new(struct loop *l, const struct grpc_config *c)
 	srv->loop = l;
 	srv->cfg = *c;
 	srv->by_path = MAP_INIT;
-	srv->listener.fd = -1;
-	srv->accept_again.fire = accept_again;
 	srv->drain_limit.fire = drain_limit;
 	srv->drain_done.run = drain_done;
+	list_init(&srv->listeners);
 	list_init(&srv->conns);
 	list_init(&srv->calls);
 	return srv;

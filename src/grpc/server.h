@@ -113,7 +113,7 @@ bool grpc_server_services(const struct grpc_server *srv, size_t *at, struct str 
 /* Whether a freshly accepted socket may stay (SO_PEERCRED); said why not by the function itself. */
 typedef bool grpc_admit_fn(void *arg, int fd);
 
-/* Accepts connections on a listening, non-blocking socket; takes fd. admit may be NULL. */
+/* Accepts connections on a listening, non-blocking socket too; takes fd. admit may be NULL. */
 int grpc_server_listen(struct grpc_server *srv, int fd, grpc_admit_fn *admit, void *arg,
 		       struct err *e);
 /* Serves a connection made elsewhere; takes c. */

@@ -25,11 +25,7 @@ struct grpc_server {
 	struct list conns, calls;
 	size_t n_conns, n_calls;
 	size_t held; /* bytes that requests hold */
-	/* the listener */
-	struct source listener;
-	struct timer accept_again;
-	grpc_admit_fn *admit;
-	void *admit_arg;
+	struct list listeners;
 	bool full; /* said so */
 	/* the end */
 	bool draining;
