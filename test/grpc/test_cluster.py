@@ -79,6 +79,7 @@ class CertificateData(Works, GatewayTest):
 
 
 class Token(Works, GatewayTest):
+    args = ("--log-level", "debug")
     kubeconfig = {"token": "good-token", "certificate": False}
 
     def before_driver(self):

@@ -111,6 +111,34 @@ class Socket(GatewayTest):
         self.assertFalse(self.call_as(12346, driver.socket))
         self.assertEqual(self.list(), [])
 
+    def test_silent_peers_make_room(self):
+        """As many connections as there may be, and none of them says anything."""
+        peers = []
+        for _ in range(128):
+            peers.append(socket.socket(socket.AF_UNIX))
+            self.addCleanup(peers[-1].close)
+            peers[-1].connect(self.driver.socket)
+        stub = Stub(self.driver.channel())
+        stub.GetCapabilities(pb.GetCapabilitiesRequest(), timeout=60, wait_for_ready=True)
+
+    def test_tcp(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % s.getsockname()[1]
+        driver = self.start_driver("--bind-address", address)
+        channel = grpc.insecure_channel(address)
+        self.addCleanup(channel.close)
+        Stub(channel).GetCapabilities(
+            pb.GetCapabilitiesRequest(), timeout=support.WAIT, wait_for_ready=True
+        )
+        self.assertIn("without authentication", driver.log())
+
+    def test_tcp_for_others(self):
+        driver = Driver(*self.driver_args(), "--bind-address", "0.0.0.0:50061", wait=False)
+        self.addCleanup(driver.stop)
+        self.assertNotEqual(driver.wait(), 0)
+        self.assertIn("0.0.0.0", driver.log())
+
 
 class Signals(GatewayTest):
     def test_sigterm_and_sigint_end_it_well(self):

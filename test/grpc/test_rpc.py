@@ -155,9 +155,25 @@ class Lifecycle(GatewayTest):
         self.assertEqual(len(self.kube.seen("POST")), before)
 
     def test_the_token_stays_out_of_the_object_and_the_log(self):
+        self.start_driver("--log-level", "debug")
         sandbox = self.create(spec={"sandbox_token": "very-secret-token"})
         self.assertNotIn("very-secret-token", str(self.cr(sandbox)))
         self.assertNotIn("very-secret-token", self.driver.log())
+
+    def test_a_deletion_that_takes_its_time(self):
+        """The object is held by a finalizer: it is being deleted, and is told as that until it is gone."""
+        watcher = self.watch()
+        sandbox = self.create()
+        watcher.sandbox(sandbox.id, ready)
+        held = {"metadata": {"finalizers": ["test/hold"]}}
+        self.kube.store.patch("sandboxes", self.namespace, self.cr_name(sandbox), held)
+        self.assertTrue(self.delete(sandbox))
+        watcher.sandbox(sandbox.id, lambda s: s.status.deleting)
+        self.assertTrue(self.get(sandbox).status.deleting)
+        self.assertTrue(self.delete(sandbox), "it is still there")
+        self.kube.store.finalize("sandboxes", self.namespace, self.cr_name(sandbox), "test/hold")
+        watcher.deleted(sandbox.id)
+        self.assertFalse(self.delete(sandbox))
 
     def test_gone_while_stopping_is_not_stopped_for_ever(self):
         sandbox = self.create()
