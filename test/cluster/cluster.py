@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -195,6 +196,17 @@ class ApiServer(Cluster):
 
     def compact(self):
         self._ask("compact")
+
+    def _signal(self, number):
+        with open(os.path.join(self.folder, "apiserver.pid"), encoding="ascii") as f:
+            os.kill(int(f.read()), number)
+
+    def freeze(self):
+        """It stays where it is, with all its connections, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._signal(signal.SIGCONT)
 
 
 def static_agent():

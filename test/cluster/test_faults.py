@@ -53,6 +53,25 @@ class AwayTest(ServerTest):
         self.assertEqual({s.id for s in self.list()}, {s.id for s in sandboxes[1:]})
         self.assertEqual(gone(watcher), {sandboxes[0].id})
 
+    def test_that_says_nothing(self):
+        """It hangs, and its connections stay open: every call ends by its own deadline."""
+        watcher = self.watch()
+        sandboxes = [self.create(self.sandbox(name=f"s{i}")) for i in range(2)]
+        for sandbox in sandboxes:
+            watcher.sandbox(sandbox.id)
+        self.cluster.freeze()
+        self.addCleanup(self.cluster.thaw)
+        late = pb.CreateSandboxRequest(sandbox=self.sandbox(name="late"))
+        creating = self.stub.CreateSandbox.future(late, timeout=WAIT)
+        self.ask(sandboxes)
+        self.assertIn(creating.exception().code(), LOST)
+        self.cluster.thaw()
+        self.remove(sandboxes[0])
+        self.say_ready(sandboxes[1])
+        watcher.deleted(sandboxes[0].id)
+        watcher.sandbox(sandboxes[1].id, ready, "Ready")
+        self.assertIsNone(watcher.error)
+
     def test_at_the_start(self):
         """A driver that begins before its API server waits for it."""
         self.kill_driver()
@@ -134,6 +153,27 @@ class ManyTest(ServerTest):
             self.assertTrue(all(pool.map(self.delete, sandboxes)))
         eventually(lambda: gone(watcher) == ids, "every deletion was told")
         self.assertEqual(self.list(), [])
+
+
+class NeighbourTest(ServerTest):
+    """Two gateways, each with a driver, in one namespace."""
+
+    def test_neither_sees_the_other(self):
+        watcher = self.watch()
+        ours = self.create(self.sandbox(name="ours"))
+        watcher.sandbox(ours.id)
+        self.start_driver("--gateway-id", "other")
+        other = self.watch()
+        theirs = self.create(self.sandbox(name="theirs"))
+        other.sandbox(theirs.id)
+        self.assertEqual([s.id for s in self.list()], [theirs.id])
+        reference = {"sandbox_id": ours.id, "sandbox_name": ours.name}
+        self.fails(Code.NOT_FOUND, self.stub.GetSandbox, pb.GetSandboxRequest(**reference))
+        self.assertFalse(self.delete(ours))
+        self.assertIsNotNone(self.cr(ours))
+        self.say_ready(ours)  # an event that could go astray
+        watcher.sandbox(ours.id, ready, "Ready")
+        self.assertEqual((seen(watcher), seen(other)), ({ours.id}, {theirs.id}))
 
 
 class RightsTest(ServerTest):
