@@ -4,6 +4,7 @@ it, and grpcio in front of it. Nothing here is asserted but that the driver star
 
 import os
 import queue
+import resource
 import shutil
 import signal
 import socket
@@ -64,7 +65,7 @@ class Driver:
 
     prefix = ()  # words before the program's, for one that is run elsewhere
 
-    def __init__(self, *args, env=None, socket_path=None, wait=True, folder=None):
+    def __init__(self, *args, env=None, socket_path=None, wait=True, folder=None, files=None):
         self.folder = folder or tempfile.mkdtemp(prefix="driver-")
         self.socket = socket_path or os.path.join(self.folder, "run", "driver.sock")
         self.log_path = os.path.join(self.folder, "log")
@@ -77,6 +78,8 @@ class Driver:
             stdin=subprocess.DEVNULL,
             stdout=self.log_file,
             stderr=self.log_file,
+            preexec_fn=files
+            and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),
         )
         self.channels = []
         self.killed = False  # set by a test that kills it: its exit status is then no failure

@@ -137,6 +137,32 @@ class Items(GatewayTest):
         self.assertNotIn(caught.exception.code(), (Code.NOT_FOUND, Code.ALREADY_EXISTS))
         self.assertIn("not for you", caught.exception.details())
 
+    def test_01_no_version_at_all_until_there_is_one(self):
+        """The CRD is installed after the driver."""
+        self.kube.store.served["sandboxes"] = []
+        self.start_driver()
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.create()
+        self.assertNotIn(caught.exception.code(), (Code.NOT_FOUND, Code.ALREADY_EXISTS))
+        self.assertEqual(
+            caught.exception.details(),
+            "no supported Agent Sandbox API version is available; tried v1beta1, v1alpha1",
+        )
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.list()
+        self.assertNotEqual(caught.exception.code(), Code.NOT_FOUND)
+        self.kube.store.served["sandboxes"] = ["v1beta1"]
+        sandbox = new_sandbox()
+
+        def made():
+            try:
+                return self.create(sandbox)
+            except grpc.RpcError:
+                return None
+
+        eventually(made, "a sandbox can be made now", 40)
+        self.watch().sandbox(sandbox.id, ready)
+
     def test_02_stop_and_start_write_nothing_but_the_mode(self):
         sandbox = self.create()
         self.stop(sandbox)

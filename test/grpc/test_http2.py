@@ -211,6 +211,37 @@ class Malformed(Http2Test):
         raw.request(11)
         self.assertEqual(raw.outcome(11), ("status", "0"))
 
+    def test_a_client_with_a_window_of_ten_bytes(self):
+        raw = self.connect()
+        raw.send(raw.frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 10)))
+        raw.request(1)
+        body = b""
+        while len(body) < 5 or len(body) < 5 + int.from_bytes(body[1:5], "big"):
+            type_, _, stream, payload = raw.read()
+            if type_ == DATA and stream == 1:
+                self.assertLessEqual(len(payload), 10)
+                body += payload
+                raw.send(raw.frame(WINDOW_UPDATE, 0, 1, struct.pack(">I", max(len(payload), 1))))
+        self.assertEqual(pb.GetCapabilitiesResponse.FromString(body[5:]).driver_name, "kubernetes")
+        self.assertEqual(raw.outcome(1), ("status", "0"))
+
+    def test_a_request_in_small_pieces(self):
+        raw = self.connect()
+        data = raw.frame(HEADERS, END_HEADERS, 1, raw.block(GOOD))
+        for i in range(5):
+            data += raw.frame(DATA, END_STREAM if i == 4 else 0, 1, EMPTY[i : i + 1])
+        for i in range(len(data)):
+            raw.send(data[i : i + 1])
+        self.assertEqual(raw.outcome(1), ("status", "0"))
+
+    def test_timeouts_that_are_none(self):
+        for value in ("", "abc", "1", "1x", "-1S", "123456789S", "1.5S"):
+            with self.subTest(value):
+                raw = self.connect()
+                raw.request(1, list(GOOD) + [("grpc-timeout", value)])
+                self.assertIn(raw.outcome(1)[0], ("status", "reset"))
+        self.still_serves()
+
     def test_breaches_of_the_connection_end_it(self):
         frames = {
             "a frame that is too large": struct.pack(">I", 1 << 20)[1:]

@@ -121,6 +121,18 @@ class Socket(GatewayTest):
         stub = Stub(self.driver.channel())
         stub.GetCapabilities(pb.GetCapabilitiesRequest(), timeout=60, wait_for_ready=True)
 
+    def test_no_descriptors_left(self):
+        """Connections wait until there are some again."""
+        driver = self.start_driver(files=32)
+        peers = []
+        for _ in range(60):
+            peers.append(socket.socket(socket.AF_UNIX))
+            peers[-1].connect(driver.socket)
+        eventually(lambda: "accepting gRPC connections pauses" in driver.log(), "it says so")
+        for peer in peers:
+            peer.close()
+        self.stub.GetCapabilities(pb.GetCapabilitiesRequest(), timeout=30, wait_for_ready=True)
+
     def test_tcp(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))

@@ -428,6 +428,31 @@ class Refusals(GatewayTest):
             "'/var/run/secrets/openshell'",
         )
 
+    def test_what_kubernetes_would_refuse(self):
+        """Said by Validate: what only the API server said would reach the user as an internal error."""
+        self.refused(new_sandbox(id="x" * 64), lambda m: "id" in m)
+        self.refused(new_sandbox(id="not a label"), lambda m: "id" in m)
+        for labels in ({"bad key!": "x"}, {"key": "bad value!"}, {"key": "v" * 64}):
+            sandbox = new_sandbox(spec={"template": {"image": "i", "labels": labels}})
+            self.refused(sandbox, lambda m: "label" in m)
+        sandbox = new_sandbox(spec={"template": {"image": "i", "resources": {"cpu_limit": "much"}}})
+        self.refused(sandbox, lambda m: "much" in m)
+        sandbox = new_sandbox(spec={"environment": {"A=B": "x"}})
+        self.refused(sandbox, lambda m: "A=B" in m)
+
+    def test_unknown_keys_of_platform_config(self):
+        config = from_struct({"runtimeClassName": "x"})
+        sandbox = new_sandbox(spec={"template": {"image": "i", "platform_config": config}})
+        self.refused(sandbox, lambda m: "runtimeClassName" in m)
+
+    def test_words_with_letters_beyond_ascii(self):
+        error = self.fails(
+            Code.INVALID_ARGUMENT,
+            self.stub.ValidateSandboxCreate,
+            pb.ValidateSandboxCreateRequest(sandbox=new_sandbox(workspace="müßig", name="n" * 60)),
+        )
+        self.assertIn("müßig", error.details())
+
     def test_control_characters(self):
         self.refused(new_sandbox(id="a\nb"), lambda m: "id" in m)
 
