@@ -567,6 +567,30 @@ TEST(late_answer_about_what_a_list_lacks_changes_nothing)
 	close_all();
 }
 
+TEST(watch_that_tells_a_life_afterwards_brings_nothing_back)
+{
+	struct kube_request *watch = settled("--sandbox-uid=1000");
+
+	create();
+	answer(expect(KUBE_POST, "=" SANDBOXES), 201, object_text("7", "u1", ID, ""));
+	watched(watch, "ERROR", "{\"kind\":\"Status\",\"code\":410,\"reason\":\"Expired\"}");
+	answer(expect(KUBE_GET, "/sandboxes?"), 200, /* of before it was made */
+	       "{\"metadata\":{\"resourceVersion\":\"6\"},\"items\":[]}");
+	answer(expect(KUBE_GET, "=" SANDBOXES "/team--box"), 404, NOT_FOUND("sandboxes"));
+	OK(registry_get(registry, ID) == NULL);
+	watch = expect(KUBE_GET, "resourceVersion=6");
+	watch->stream.opened(watch->stream.owner);
+	watched(watch, "ADDED", object_text("7", "u1", ID, ""));
+	watched(watch, "MODIFIED", object_text("8", "u1", ID, ""));
+	OK(registry_get(registry, ID) == NULL);
+	EQ(k->vanished.n, 1);
+	watched(watch, "DELETED", object_text("9", "u1", ID, ""));
+	EQ(k->vanished.n, 0);
+	watched(watch, "ADDED", object_text("10", "u2", ID, "")); /* the next of that name */
+	OK(registry_get(registry, ID) != NULL);
+	close_all();
+}
+
 TEST(deletion_counts_even_when_versions_run_backwards)
 {
 	struct kube_request *watch = settled("--sandbox-uid=1000");

@@ -9,6 +9,7 @@ enum {
 	VIEW_ARENA = 64 * 1024, /* what it may hold of a peer's; our own making does not count */
 	STOP_LOOK_MS = 2000,    /* until we look for the pod of a sandbox that is to stop, */
 	STOP_RELOOK_MS = 15000, /* and look again while it is there */
+	VANISHED_MAX = 1024,    /* uids of objects that vanished */
 };
 
 struct box_key {
@@ -115,6 +116,7 @@ void boxes_free(struct kubernetes *k)
 	while (map_next(&k->boxes, &at, NULL, &value))
 		box_free(value);
 	map_fini(&k->boxes);
+	map_fini(&k->vanished);
 }
 
 /* ---- what is remembered ---- */
@@ -293,6 +295,8 @@ struct box *box_update(struct kubernetes *k, const cJSON *object, const cJSON *p
 
 	if (known && version && version < known->version)
 		return b;
+	if (map_get(&k->vanished, str_of(k8s_object_uid(object))) != NULL)
+		return NULL;
 	if (!is_ours(k, object)) {
 		forget_object(k, b, ns, name, version);
 		return NULL;
@@ -333,14 +337,20 @@ void box_gone(struct kubernetes *k, const struct kube_key *key, const char *vers
 	struct box *b = box_find(k, ns, name);
 	uint64_t at = version_number(version);
 
+	map_del(&k->vanished, key->uid);
 	if (b && !str_is(key->uid, b->uid))
 		return; /* the next object of that name is here already */
 	/* that it is gone is final, even where versions run backwards: an etcd put back to a backup */
 	forget_object(k, b, ns, name, known ? MAX(at, known->version) : at);
 }
 
+/* Nobody told the version at which it went, and a watch that was away may yet tell its whole life,
+ * which would bring it back for a moment. So its uid is remembered until the watch tells the end. */
 void box_vanished(struct box *b)
 {
+	if (b->k->vanished.n >= VANISHED_MAX)
+		map_fini(&b->k->vanished);
+	map_put(&b->k->vanished, str_of(b->uid), b->k);
 	forget_object(b->k, b, b->ns, b->object, 0);
 }
 

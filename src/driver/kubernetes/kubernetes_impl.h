@@ -53,6 +53,7 @@ struct kubernetes {
 
 	struct map places;     /* namespace -> struct place */
 	struct map boxes;      /* namespace/object -> struct box */
+	struct map vanished;   /* uids, see box_vanished */
 	size_t refused;        /* boxes whose id another object has */
 	struct list claimants; /* boxes that use claims of other names than their own */
 	struct list looks;     /* struct look that wait for others to end */
