@@ -189,11 +189,13 @@ class Http2(Exchange):
         raise Gone
 
     def goaway(self, processed=True):
-        last = self.stream if processed else self.stream - 2
+        last = max(self.stream if processed else self.stream - 2, 0)
+        last = min(last, self.link.last)  # it may never grow (RFC 9113, 6.8)
+        self.link.last = last
         # Written by hand: the library would treat its own connection as closed from here on.
-        payload = max(last, 0).to_bytes(4, "big") + bytes(4)
+        payload = last.to_bytes(4, "big") + bytes(4)
         self.link.writer.write(self.link.h2.data_to_send() + b"\0\0\x08\x07\0\0\0\0\0" + payload)
-        if not processed:
+        if last < self.stream:
             raise Gone
 
 
@@ -205,6 +207,7 @@ class Link:
         )
         self.room = asyncio.Event()
         self.streams = {}
+        self.last = (1 << 31) - 1  # what a GOAWAY said is the last stream
 
     async def flush(self):
         if self.closed or self.writer.is_closing():
