@@ -83,8 +83,8 @@ class Socket(GatewayTest):
 
     def call_as(self, uid, path):
         """GetCapabilities by another user; whether it was answered. The socket is opened up for the test."""
-        os.chmod(os.path.dirname(path), 0o755)
-        os.chmod(os.path.dirname(os.path.dirname(path)), 0o755)
+        for folder in (os.path.dirname(path), self.driver.folder, tempfile.gettempdir()):
+            os.chmod(folder, mode(folder) | 0o011)
         os.chmod(path, 0o666)
         code = (
             "import os, socket, sys; os.setuid(%d); s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(%r);"
