@@ -217,12 +217,8 @@ class RightsTest(ServerTest):
         self.watch().sandbox(sandbox.id)
 
 
-class VersionTest(ServerTest):
+class Version(ServerTest):
     """The Sandbox API that a cluster has is found, and found again when it changes."""
-
-    def bring_up(self):
-        # with the controller, since it converts between the versions
-        return cluster.shared(cluster.ApiServer, "apiserver-controller", "--controller")
 
     def crd(self, verb, version=""):
         file = os.path.join(self.cluster.folder, "crds", (version or "v1beta1") + ".yaml")
@@ -251,6 +247,12 @@ class VersionTest(ServerTest):
         driver = [f["apiVersion"] for f in fields if f["manager"].startswith("openshell")]
         return driver[0].rpartition("/")[2], sandbox
 
+
+class VersionTest(Version):
+    def bring_up(self):
+        # with the controller, since it converts between the versions
+        return cluster.shared(cluster.ApiServer, "apiserver-controller", "--controller")
+
     def test_new_none_old_both(self):
         version, sandbox = self.created("new")
         self.assertEqual(version, "v1beta1")
@@ -273,3 +275,20 @@ class VersionTest(ServerTest):
         self.assertEqual(version, "v1beta1")
         self.assertEqual({s.name for s in self.list()}, {"old", "both"})
         self.assertTrue(self.delete(old))
+
+
+class BrokenConversionTest(Version):
+    """The newer API comes, and what would convert does not work: the old one is no more of use."""
+
+    def bring_up(self):
+        return cluster.shared(cluster.ApiServer, "apiserver-none", "--api", "none")
+
+    def test_the_new_one_is_looked_for(self):
+        self.crd("create", "v1alpha1")
+        version, sandbox = self.created("old")
+        self.assertEqual(version, "v1alpha1")
+        self.assertTrue(self.delete(sandbox))
+        self.crd("replace", "v1beta1")
+        version, sandbox = self.created("new")
+        self.assertEqual(version, "v1beta1")
+        self.watch().sandbox(sandbox.id)

@@ -167,6 +167,8 @@ static void answered(void *owner, struct kube_answer *a)
 	struct op *op = owner;
 
 	op->request = NULL;
+	if (a->error && a->error->fault == KUBE_SERVER)
+		version_suspect(op->k->version);
 	op->answer(op, a);
 }
 

@@ -19,7 +19,7 @@ enum {
 /*
  *   ASKING --200--> KNOWN --doubt--> ASKING
  *     |  ^            |
- *     |  |            +--BETTER_MS, version is not the newest--> BETTER --> KNOWN
+ *     |  |            +--version is not the newest: suspect, BETTER_MS--> BETTER --> KNOWN
  *     |  +--retry--- FAILED (its error is told to who asks)
  *     +--no result-----^
  */
@@ -229,6 +229,14 @@ void version_doubt(struct version *v)
 	log_info("the sandbox API version is not served any more; asking again", "version=%s",
 		 sandbox_api_version(v->api));
 	start_round(v, ASKING);
+}
+
+void version_suspect(struct version *v)
+{
+	if (v->state != KNOWN || v->api == SANDBOX_V1BETA1)
+		return;
+	timer_stop(kube_client_loop(v->client), &v->timer);
+	start_round(v, BETTER);
 }
 
 void version_wait(struct version *v, struct version_wait *w)

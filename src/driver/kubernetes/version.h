@@ -30,6 +30,10 @@ int version_server_minor(const struct version *v);
 /* The server said that the chosen version is not there: ask again. */
 void version_doubt(struct version *v);
 
+/* The server broke over a request. With an older version that is what a conversion webhook that is
+ * away does (driver contract 5.1): look for the newest at once; the older one stays meanwhile. */
+void version_suspect(struct version *v);
+
 /* Somebody who needs a version; embedded in its owner. */
 struct version_wait {
 	/* error is NULL when a version is known now; it is valid during the call only. */

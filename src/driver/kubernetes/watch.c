@@ -179,6 +179,8 @@ static void sandboxes_failed(void *owner, const struct kube_error *error)
 	say_failed(s, error);
 	if (error->fault == KUBE_NO_RESOURCE)
 		version_doubt(w->k->version);
+	else if (error->fault == KUBE_SERVER)
+		version_suspect(w->k->version);
 	if (!w->lost_at)
 		w->lost_at = mono_ms();
 	timer_set(w->k->loop, &w->pulse, PULSE_MS);
