@@ -59,6 +59,9 @@ class Gateway:
 
 
 class Soak(GatewayTest):
+    workspaces = ("team",)
+    versions = None  # of the Sandbox kind that may be served, to be changed now and then
+
     def setUp(self):
         self.seed = int(os.environ.get("SOAK_SEED", random.randrange(1 << 32)))
         self.random = random.Random(self.seed)
@@ -73,13 +76,15 @@ class Soak(GatewayTest):
         """The ids of the sandboxes that the API server has."""
         return {
             o["metadata"]["labels"]["openshell.ai/sandbox-id"]
-            for o in self.kube.store.list("sandboxes", self.namespace)
+            for o in self.kube.store.list("sandboxes")
         }
 
     def fault(self):
         chance = self.random
         path = chance.choice(["/sandboxes", "/pods", "/events", "/namespaces/openshell$", ""])
         kind = chance.randrange(12)
+        if self.versions and chance.random() < 0.1:
+            self.kube.store.served["sandboxes"] = chance.choice(self.versions)
         if kind == 0:
             self.kube.drop_connections()
         elif kind == 1:
@@ -122,6 +127,8 @@ class Soak(GatewayTest):
         """True when it went well, False when it failed as it may while the API server does, None when
         it was not waited for."""
         may = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.INTERNAL, Code.ABORTED}
+        if self.versions:  # one that changes twice within a call is not run after
+            may.add(Code.FAILED_PRECONDITION)
         try:
             call(request, timeout=8)
             return True
@@ -135,7 +142,9 @@ class Soak(GatewayTest):
         mine = []
         while time.monotonic() < end:
             if not mine or (len(mine) < 8 and chance.random() < 0.3):
-                sandbox = new_sandbox(name=f"s{n}-{len(self.made)}")
+                sandbox = new_sandbox(
+                    name=f"s{n}-{len(self.made)}", workspace=chance.choice(self.workspaces)
+                )
                 made = self.attempt(
                     self.stub.CreateSandbox, pb.CreateSandboxRequest(sandbox=sandbox)
                 )
@@ -175,7 +184,11 @@ class Soak(GatewayTest):
             lines.append(f"{id_} {self.names.get(id_)} made={self.made.get(id_)}")
             for x in self.kube.api.requests:
                 name = self.names.get(id_)
-                if x.path.endswith(f"--{name}") or (x.method == "POST" and id_.encode() in x.body):
+                if (
+                    x.path.endswith(f"/{name}")
+                    or x.path.endswith(f"--{name}")
+                    or (x.method == "POST" and id_.encode() in x.body)
+                ):
                     lines.append(f"  {x.at:.3f} {x.method} {x.path} {getattr(x, 'status', None)}")
         return "\n".join(lines)
 
@@ -215,6 +228,18 @@ class Soak(GatewayTest):
 
 class Http1Soak(Soak):
     server = {"protocols": ("http/1.1",)}
+
+
+class ManagedSoak(Soak):
+    args = ("--workspace-mode", "managed")
+    workspaces = ("red", "green", "blue")
+
+
+class UpgradeSoak(Soak):
+    """The cluster is upgraded and downgraded meanwhile, under a controller that knows no Suspended."""
+
+    server = {"controller": "0.4.6"}
+    versions = (["v1alpha1"], ["v1beta1", "v1alpha1"], ["v1beta1"])
 
 
 if __name__ == "__main__":
