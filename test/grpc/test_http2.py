@@ -8,6 +8,8 @@ import struct
 import time
 import unittest
 
+import h2.connection
+import h2.exceptions
 import hpack
 
 import support
@@ -354,6 +356,55 @@ class Floods(Http2Test):
             pass
         outcome = raw.outcome(3999)
         self.assertIn(outcome, [("reset", 7), ("goaway", ENHANCE_YOUR_CALM)])
+        self.still_serves()
+
+    def test_pings_now_and_then_are_no_flood(self):
+        raw = self.connect()
+        for i in range(100):
+            raw.send(raw.frame(PING, 0, 0, struct.pack(">Q", i)))
+            while True:
+                type_, flags, _, payload = raw.read()
+                if type_ == PING and flags & ACK:
+                    break
+            self.assertEqual(payload, struct.pack(">Q", i))
+            time.sleep(0.01)
+        raw.request(1)
+        self.assertEqual(raw.outcome(1), ("status", "0"))
+
+    def unfinished(self, streams):
+        """A connection with that many requests that announce 4 MiB and send all but the end of it, as
+        far as they are let; how many bytes that were."""
+        peer = socket.socket(socket.AF_UNIX)
+        self.addCleanup(peer.close)
+        peer.connect(self.driver.socket)
+        peer.settimeout(0.1)
+        client, sent = h2.connection.H2Connection(), 0
+        client.initiate_connection()
+        try:
+            for stream in range(1, 2 * streams, 2):
+                client.send_headers(stream, GOOD)
+                client.send_data(stream, b"\0" + (4 << 20).to_bytes(4, "big"))
+                left, waits = (4 << 20) - 1, 0
+                while left and waits < 2:
+                    n = min(left, client.local_flow_control_window(stream), 16384)
+                    if n:
+                        client.send_data(stream, bytes(n))
+                        left, sent = left - n, sent + n
+                    peer.sendall(client.data_to_send())
+                    try:
+                        if not n:
+                            client.receive_data(peer.recv(65536))
+                    except socket.timeout:
+                        waits += 1
+        except (ConnectionError, h2.exceptions.ProtocolError):
+            pass
+        return sent
+
+    def test_requests_that_are_never_finished(self):
+        """What they hold together is bounded, and they do not keep others from being served."""
+        sent = sum(self.unfinished(10) for _ in range(3))
+        self.assertGreater(sent, 32 << 20)
+        self.holds_less_than(96 << 10)
         self.still_serves()
 
     def test_a_peer_that_reads_nothing(self):
