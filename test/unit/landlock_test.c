@@ -11,6 +11,7 @@
 
 #include "../../src/isolate/landlock.c"
 #include "test.h"
+#include "walled.h"
 
 static char top[PATH_MAX]; /* a folder with ro/ and rw/ and what is in them */
 
@@ -106,6 +107,7 @@ static void wall_in(void)
 	EQ(landlock_build(&p, NULL, NULL, &l, &e), 0);
 	EQ(l.state, LANDLOCK_READY);
 	EQ(l.applied, 2);
+	walled_in = true;
 	EQ(landlock_restrict(l.fd), 0);
 	landlock_fini(&l);
 	EQ(l.fd, -1);
@@ -356,6 +358,7 @@ TEST(landlock_devices_obey_only_where_they_are_writable)
 	if (access("/dev/ptmx", R_OK) != 0)
 		SKIP("no /dev/ptmx here");
 	EQ(landlock_build(&p, NULL, NULL, &l, &e), 0);
+	walled_in = true;
 	EQ(landlock_restrict(l.fd), 0);
 	int fd = open("/dev/ptmx", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	OK(fd >= 0);
