@@ -3,6 +3,7 @@
 The client here writes frames by hand, so that it can break every rule.
 """
 
+import select
 import socket
 import struct
 import time
@@ -377,7 +378,7 @@ class Floods(Http2Test):
         peer = socket.socket(socket.AF_UNIX)
         self.addCleanup(peer.close)
         peer.connect(self.driver.socket)
-        peer.settimeout(0.1)
+        peer.settimeout(support.WAIT)
         client, sent = h2.connection.H2Connection(), 0
         client.initiate_connection()
         try:
@@ -391,10 +392,11 @@ class Floods(Http2Test):
                         client.send_data(stream, bytes(n))
                         left, sent = left - n, sent + n
                     peer.sendall(client.data_to_send())
-                    try:
-                        if not n:
-                            client.receive_data(peer.recv(65536))
-                    except socket.timeout:
+                    if n:
+                        continue
+                    if select.select([peer], [], [], 0.1)[0]:
+                        client.receive_data(peer.recv(65536))
+                    else:
                         waits += 1
         except (ConnectionError, h2.exceptions.ProtocolError):
             pass
