@@ -306,7 +306,7 @@ TEST(event_types_are_known)
 		char line[100];
 		enum kube_event_type type;
 		const cJSON *object;
-		struct json_pool pool = JSON_POOL_INIT;
+		struct json_pool pool = {0};
 		struct err e = {0};
 
 		snprintf(line, sizeof line, "{\"type\":\"%s\",\"object\":{\"a\":1}}", names[i]);
@@ -334,7 +334,7 @@ TEST(event_that_is_none_is_refused)
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
 		enum kube_event_type type;
 		const cJSON *object;
-		struct json_pool pool = JSON_POOL_INIT;
+		struct json_pool pool = {0};
 		struct err e = {0};
 
 		EQ(kube_event_parse(&pool, str_of(lines[i]), &type, &object, &e), -1);
