@@ -1,11 +1,11 @@
 /*
- * A policy: the bytes as a whole text, YAML or JSON. What was accepted is complete, and its patterns
- * have their programs; what was not says why, in UTF-8.
+ * A policy: the bytes as a whole text, YAML or JSON. What was accepted is complete, its patterns have
+ * their programs, and it answers; what was not says why, in UTF-8.
  */
 #include <string.h>
 
 #include "base/util.h"
-#include "policy/policy.h"
+#include "policy/decide.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -22,6 +22,37 @@ static void look_at(const struct policy_endpoint *ep)
 	}
 }
 
+/* A request to each endpoint, by the first program of its policy. */
+static void ask(const struct policy *p, const struct policy_network *n,
+		const struct policy_endpoint *ep)
+{
+	_cleanup_arena_ struct arena a = ARENA_INIT(0);
+	const char *const parents[] = {"/bin/sh", "/b"};
+	const struct policy_param params[] = {{STR("page"), STR("1")}, {STR("name"), STR("a.b")}};
+	const struct str fields[] = {STR("f"), STR("g")};
+	const struct policy_graphql_operation ops[] = {
+		{STR("query"), STR("N"), fields, 2, false, STR_NONE, STR_NONE},
+		{STR_NONE, STR_NONE, NULL, 0, true, STR("abc"), STR_NONE},
+	};
+	const struct policy_graphql g = {STR_NONE, ops, 2};
+	const struct policy_jsonrpc j = {STR_NONE, STR("tools/call"), false, false, params, 2};
+	struct policy_request r = {STR("POST"), STR("/repos/a/b"), params, 2, STR("select"), &g,
+				   &j};
+	struct policy_target t = {str_of(ep->host.text), ep->ports[0]};
+	struct policy_caller c = {.exe = n->binaries_n ? n->binaries[0].path.text : "/x",
+				  .ancestors = parents,
+				  .ancestors_n = 2};
+	struct policy_request_verdict v;
+
+	policy_decide_request(p, &t, &c, &r, &a, &v);
+	must(v.allowed == (v.reason == NULL));
+	must(!v.allowed || v.policy != NULL);
+	r.graphql = NULL;
+	r.jsonrpc = NULL;
+	policy_decide_request(p, &t, &c, &r, &a, &v);
+	must(v.allowed == (v.reason == NULL));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct err e = {0};
@@ -34,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	for (size_t i = 0; i < policy->networks_n; i++) {
 		for (size_t j = 0; j < policy->networks[i].endpoints_n; j++)
 			look_at(&policy->networks[i].endpoints[j]);
+		if (policy->networks[i].endpoints_n > 0)
+			ask(policy, &policy->networks[i], &policy->networks[i].endpoints[0]);
 	}
 	policy_unref(policy);
 	return 0;
