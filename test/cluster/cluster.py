@@ -1,4 +1,4 @@
-"""The clusters of the scripts beside this file, for tests in Python: a node, an API server alone."""
+"""The clusters of the scripts beside this file, for tests in Python."""
 
 import atexit
 import json
@@ -150,9 +150,6 @@ class Node(Cluster):
         """Its report, as who `words` ("as", "1000:1000") says."""
         return json.loads(self.agent(pod, *words, "report", **place))
 
-    def stat(self, pod, path, *words, **place):
-        return json.loads(self.agent(pod, *words, "stat", path, **place))
-
     def volume(self, name):
         """A volume for one claim: there is no provisioner, and claims may not wait for one."""
         path = os.path.join(self.folder, "volumes", name)
@@ -222,9 +219,9 @@ def static_agent():
 
 
 def images():
-    """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program alone
-    and a file for workspaces; supervisor:1 and driver:1, with our binary alone; stand-in:1, the agent
-    program as a supervisor that stays; foreign:1, the same as one that cannot copy itself."""
+    """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program
+    alone and a file for workspaces; supervisor:1 and driver:1, with our binary alone; stand-in:1,
+    the agent program as a supervisor that stays; foreign:1, as one that cannot copy itself."""
     agent = static_agent()
     greeting = os.path.join(WORK, "greeting")
     with open(greeting, "w", encoding="ascii") as f:

@@ -1,5 +1,5 @@
-"""Our driver on a cluster: what the tests of tier 3 share. The words of a test (create, watch, fails…)
-are those of tier 2."""
+"""Our driver on a cluster: what the tests of tier 3 share. The words of a test (create, watch,
+fails…) are those of tier 2."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class Driver(support.Driver):
 
 
 class ClusterTest(support.GatewayTest):
-    """A driver and a namespace of its own for every test. `args` are its words, `context` the user."""
+    """A driver and a namespace for every test. `args` are its words, `context` is the user."""
 
     context = "driver"
     mode = "shared"
@@ -100,7 +100,7 @@ class ClusterTest(support.GatewayTest):
             lines.append(self.cluster.diagnostics(self.namespace))
         return "\n".join(lines)
 
-    # -- sandboxes ----------------------------------------------------------------------------------
+    # -- sandboxes --------------------------------------------------------------------------
 
     def sandbox(self, name="one", workspace="team", **spec):
         """A DriverSandbox whose image the node has."""

@@ -8,7 +8,7 @@ import threading
 
 
 class Front:
-    """Passes bytes on, both ways. It speaks TLS up to a version, and HTTP of the given kinds only."""
+    """Passes bytes on, both ways. Speaks TLS up to a version, HTTP of the given kinds only."""
 
     def __init__(self, server, newest=ssl.TLSVersion.TLSv1_3, alpn=("h2", "http/1.1")):
         self.folder = server.folder

@@ -106,7 +106,7 @@ users() {
 	EOF
 }
 
-# kubeconfig URL: contexts admin (current), driver, nobody, and certificate (an administrator by one)
+# kubeconfig URL: contexts admin (current), driver, nobody, and certificate (an administrator)
 kubeconfig() {
 	local user
 	{

@@ -102,7 +102,7 @@ class UserNamespaceWorkspaceTest(WorkspaceTest):
 
 
 class StandInTest(ClusterTest):
-    """What a process in the agent's container sees: asked of one that stays, in the supervisor's place."""
+    """What is seen in the agent's container: by a program that stays, in the supervisor's place."""
 
     def test_container(self):
         sandbox, _ = self.run_one(environment={"GREETING": "$(HOME) $$x"})

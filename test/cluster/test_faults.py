@@ -1,5 +1,5 @@
-"""An API server that goes away, forgets, refuses, or changes. No pod runs here: it is the server alone,
-and where a test needs a controller, it plays one with kubectl."""
+"""An API server that goes away, forgets, refuses, or changes. No pod runs here: it is the server
+alone, and where a test needs a controller, it plays one with kubectl."""
 
 import concurrent.futures
 import os

@@ -1,5 +1,5 @@
-"""What keeps a sandbox from running is told: at once as a platform event in the platform's own words,
-and after the grace period as a reason that the gateway takes for an error."""
+"""What keeps a sandbox from running is told: at once as a platform event in the platform's own
+words, and after the grace period as a reason that the gateway takes for an error."""
 
 import json
 
@@ -44,7 +44,7 @@ class NeverTest(Trouble):
         watcher = self.fails_with(
             sandbox, "ErrImageNeverPull", "localhost/absent:1", "ImagePullFailed"
         )
-        # kubelet writes it into the pod's status at its second look, 15 s later: its event is enough
+        # the pod's status has it at kubelet's second look only, 15 s later: the event is enough
         events = [e.platform_event.event.reason for e in watcher.events]
         self.assertEqual(events.count("ErrImageNeverPull"), 1)
 
