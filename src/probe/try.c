@@ -1,20 +1,17 @@
 /* What the kernel allows, found out by doing it in a child that then ends. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "isolate/pocket.h"
 #include "probe/probe_impl.h"
 
 enum {
@@ -144,47 +141,21 @@ void probe_seccomp(cJSON *o)
 	json_put_str(o, "own_mode", mode >= 0 && mode <= 2 ? modes[mode] : "unknown");
 }
 
-/* Asks nf_tables for its generation: needs CAP_NET_ADMIN over the network namespace, which we have
- * in one of our own. */
-static int ask_nftables(void)
+/* In a network namespace of our own we have the right to. */
+static int refuse_by_nftables(void)
 {
-	struct {
-		struct nlmsghdr h;
-		struct nfgenmsg g;
-	} ask = {
-		.h = {.nlmsg_len = sizeof ask,
-		      .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
-		      .nlmsg_flags = NLM_F_REQUEST,
-		      .nlmsg_seq = 1},
-		.g = {.version = NFNETLINK_V0},
-	};
-	union {
-		struct nlmsghdr h;
-		char bytes[4096];
-	} answer;
-	struct timeval limit = {.tv_sec = 2};
+	struct err why, e;
+	bool refuses;
 
-	if (make(CLONE_NEWNET) != 0) {
-		int r = make_user_net();
-		if (r != 0)
-			return r;
-	}
-	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	if (fd < 0)
-		return errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	if (send(fd, &ask, sizeof ask, 0) < 0)
-		return errno;
-	ssize_t n = recv(fd, &answer, sizeof answer, 0);
-	if (n < (ssize_t)sizeof answer.h)
-		return n < 0 ? errno : EPROTO;
-	if (answer.h.nlmsg_type != NLMSG_ERROR)
-		return 0;
-	const struct nlmsgerr *refusal = NLMSG_DATA(&answer.h);
-	return -refusal->error;
+	int r = make(CLONE_NEWNET) == 0 ? 0 : make_user_net();
+	if (r != 0)
+		return r;
+	if (pocket_set_up(&refuses, &why, &e) < 0)
+		return e.code;
+	return refuses ? 0 : why.code;
 }
 
 void probe_netfilter(cJSON *o)
 {
-	put_tried(o, "nf_tables", probe_in_child(ask_nftables));
+	put_tried(o, "nf_tables", probe_in_child(refuse_by_nftables));
 }
