@@ -3,7 +3,7 @@
 import grpc
 
 import cluster
-from drivers import ClusterTest, reason
+from drivers import INIT, STAND_IN, ClusterTest, reason
 from support import WAIT, condition, eventually, is_condition, pb
 
 
@@ -102,6 +102,37 @@ class LifeTest(ClusterTest):
         )
         self.assertEqual(condition(seen, "Ready").status, "False")
         self.assertEqual(self.pod(sandbox)["spec"]["restartPolicy"], "Never")
+
+
+class WorkspaceTest(ClusterTest):
+    """What is in the workspace outlives the pod, and goes with the sandbox."""
+
+    args = (*STAND_IN, *INIT)
+    api = "v1beta1"
+
+    def bring_up(self):
+        return cluster.node(self.api)
+
+    def before_driver(self):
+        self.cluster.volume(self.namespace)
+
+    def test_kept_and_removed(self):
+        sandbox, watcher = self.run_one()
+        self.agent(sandbox, "write", "/sandbox/note", "kept")
+        self.stop(sandbox)
+        self.start(sandbox)
+        eventually(lambda: is_condition("Ready", "True")(self.get(sandbox)), "Ready again")
+        self.assertEqual(self.agent(sandbox, "cat", "/sandbox/note"), b"kept")
+        self.assertTrue(self.delete(sandbox))
+        watcher.deleted(sandbox.id)
+        claim = "workspace-" + self.cr_name(sandbox)
+        eventually(
+            lambda: self.cluster.get("pvc", claim, self.namespace) is None, "gone", pause=0.2
+        )
+
+
+class OldWorkspaceTest(WorkspaceTest):
+    api = "v1alpha1"
 
 
 class OldLifeTest(LifeTest):
