@@ -5,21 +5,22 @@
 #include "wire/generation.h"
 #include "wire/wire.h"
 
-const char *generation_name(enum generation g)
-{
-	switch (g) {
-	case GENERATION_0_0:
-		return "0.0";
-	case GENERATION_0_1:
-		return "0.1";
-	}
-	must(!"a generation without a name");
-	return NULL;
-}
+enum { TOLD_MAX = 64 }; /* bytes of a name in an error */
 
 enum generation generation_of(const Openshell__Compute__V1__GetCapabilitiesRequest *r)
 {
 	return r->gateway != NULL ? GENERATION_0_1 : GENERATION_0_0;
+}
+
+/* What a peer calls itself is cut, at the end of a character, and not trusted to be there. */
+static struct str told(const char *name, const char *otherwise)
+{
+	struct str s = str_of(name[0] != '\0' ? name : otherwise);
+
+	s.n = MIN(s.n, (size_t)TOLD_MAX);
+	while (!str_is_utf8(s))
+		s.n--;
+	return s;
 }
 
 int generation_refuse(const Openshell__Compute__V1__GetCapabilitiesRequest *r, struct err *e)
@@ -27,15 +28,13 @@ int generation_refuse(const Openshell__Compute__V1__GetCapabilitiesRequest *r, s
 	const Openshell__Extension__V1__PeerMetadata *peer = r->gateway;
 	const Openshell__Extension__V1__ProtocolVersion *v = peer->protocol_version;
 
-	/* Names of the peer's choosing are cut, not trusted. */
-	return err_set(
-		e, EPROTONOSUPPORT,
-		"this driver speaks the OpenShell %s compute contract; the gateway (%.64s %.64s) "
-		"speaks %s, extension protocol %u.%u",
-		generation_name(GENERATION_0_0),
-		peer->implementation_name[0] ? peer->implementation_name : "unnamed",
-		peer->implementation_version[0] ? peer->implementation_version : "of no version",
-		generation_name(GENERATION_0_1), v ? v->major : 0, v ? v->minor : 0);
+	struct str name = told(peer->implementation_name, "unnamed");
+	struct str version = told(peer->implementation_version, "of no version");
+
+	return err_set(e, EPROTONOSUPPORT,
+		       "this driver speaks the OpenShell 0.0 compute contract; the gateway "
+		       "(%.*s %.*s) speaks 0.1, extension protocol %u.%u",
+		       STR_FMT(name), STR_FMT(version), v ? v->major : 0, v ? v->minor : 0);
 }
 
 static Google__Protobuf__Timestamp *timestamp(int64_t seconds, int32_t nanos, struct arena *a)

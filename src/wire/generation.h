@@ -17,9 +17,6 @@ enum generation {
 	GENERATION_0_1, /* September 2026 on */
 };
 
-/* "0.0" or "0.1". */
-const char *generation_name(enum generation g);
-
 /* What the gateway that sent this speaks: only a 0.1 gateway says who it is. */
 enum generation generation_of(const Openshell__Compute__V1__GetCapabilitiesRequest *r);
 

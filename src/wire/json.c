@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/rfc3339.h"
 #include "google/protobuf/struct.pb-c.h"

@@ -160,13 +160,6 @@ static int walk(struct walk *w, const ProtobufCMessageDescriptor *type, void *by
 	}
 }
 
-int wire_check(const ProtobufCMessageDescriptor *type, void *bytes, size_t n, struct err *e)
-{
-	struct walk w;
-
-	return walk(&w, type, bytes, n, e);
-}
-
 static void *arena_alloc(void *arena, size_t n)
 {
 	return arena_try(arena, n);
@@ -227,18 +220,6 @@ void *wire_unpack(const ProtobufCMessageDescriptor *type, void *bytes, size_t n,
 	if (w.old_gpu)
 		settle_gpu(m, a);
 	return m;
-}
-
-bool wire_pack(const ProtobufCMessage *m, struct buf *b)
-{
-	size_t n = protobuf_c_message_get_packed_size(m);
-	char *room = buf_room(b, n);
-
-	if (room == NULL)
-		return false;
-	must(protobuf_c_message_pack(m, (uint8_t *)room) == n);
-	buf_added(b, n);
-	return true;
 }
 
 void *wire_new(const ProtobufCMessageDescriptor *type, struct arena *a)

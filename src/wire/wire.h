@@ -1,5 +1,5 @@
 /*
- * Protobuf bytes and messages: reading what a peer sent, and writing what we send.
+ * Protobuf messages: reading what a peer sent.
  *
  * protobuf-c alone would recurse as deep as a peer nests, cut a string at a NUL byte, and take
  * bytes that are no text for text. So every message is first walked as bytes, along its own
@@ -11,13 +11,11 @@
 #ifndef OPENSHELL_WIRE_WIRE_H
 #define OPENSHELL_WIRE_WIRE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/arena.h"
-#include "base/buf.h"
 #include "base/err.h"
 
 /* How deep messages may be nested inside the outermost one: what protobuf's own parsers take. */
@@ -36,12 +34,6 @@
  */
 void *wire_unpack(const ProtobufCMessageDescriptor *type, void *bytes, size_t n, struct arena *a,
 		  struct err *e);
-
-/* The checks of wire_unpack alone, with its changes to the bytes. */
-int wire_check(const ProtobufCMessageDescriptor *type, void *bytes, size_t n, struct err *e);
-
-/* Appends the message. False when it does not fit the buffer's maximum. */
-bool wire_pack(const ProtobufCMessage *m, struct buf *b);
 
 /* A new message of this type with every field unset; the arena's. */
 void *wire_new(const ProtobufCMessageDescriptor *type, struct arena *a);

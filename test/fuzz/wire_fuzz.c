@@ -9,6 +9,7 @@
 #include "compute_driver.pb-c.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
+#include "pack.h"
 #include "wire/json.h"
 #include "wire/wire.h"
 
@@ -42,7 +43,7 @@ static void use(const ProtobufCMessageDescriptor *type, const ProtobufCMessage *
 	_cleanup_buf_ struct buf bytes = BUF_INIT(64 << 20);
 	struct err e;
 
-	must(wire_pack(m, &bytes));
+	pack(m, &bytes);
 	must(wire_unpack(type, bytes.p, bytes.n, a, &e) != NULL);
 
 	_cleanup_json_ cJSON *j = wire_to_json(m, &e);

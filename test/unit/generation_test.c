@@ -1,3 +1,6 @@
+#include <string.h>
+
+#include "base/str.h"
 #include "test.h"
 #include "wire/generation.h"
 
@@ -28,10 +31,21 @@ TEST(a_gateway_that_says_who_it_is_speaks_0_1)
 	HAS(e.text, "extension protocol 1.0");
 }
 
-TEST(every_generation_has_a_name)
+TEST(names_of_a_gateway_are_cut_where_a_character_ends)
 {
-	STREQ(generation_name(GENERATION_0_0), "0.0");
-	STREQ(generation_name(GENERATION_0_1), "0.1");
+	Openshell__Compute__V1__GetCapabilitiesRequest r =
+		OPENSHELL__COMPUTE__V1__GET_CAPABILITIES_REQUEST__INIT;
+	Openshell__Extension__V1__PeerMetadata peer = OPENSHELL__EXTENSION__V1__PEER_METADATA__INIT;
+	char name[1002] = "x"; /* so that 64 falls into the middle of a character */
+	struct err e;
+
+	for (size_t i = 1; i < 1001; i += 2)
+		memcpy(name + i, "\xc3\xa9", 2);
+	r.gateway = &peer;
+	peer.implementation_name = name;
+	generation_refuse(&r, &e);
+	OK(str_is_utf8(str_of(e.text)));
+	OK(strlen(e.text) < 250);
 }
 
 TEST(a_condition_carries_its_time_for_both_generations)
