@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "../../src/isolate/landlock.c"
+#include "isolate/seccomp.h"
 #include "test.h"
 #include "walled.h"
 
@@ -387,4 +388,58 @@ TEST(landlock_scopes_signals_and_abstract_sockets)
 	}
 	EQ(kill(inside, SIGKILL), 0);
 	EQ(waitpid(inside, NULL, 0), inside);
+}
+
+/* As on a host whose kernel, boot parameters or container engine's profile leave no Landlock. */
+static void take_landlock_away(int error)
+{
+	struct sock_filter insn[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CALL_CREATE_RULESET, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0x00050000u | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, 0x7fff0000),
+	};
+	struct seccomp_filter f = {.n = ARRAY_LEN(insn)};
+
+	NOT_EMULATED("seccomp");
+	memcpy(f.insn, insn, sizeof insn);
+	walled_in = true;
+	EQ(seccomp_install(&f), 0);
+}
+
+static void without_landlock(int error, const char *words)
+{
+	const char *ro[] = {"/usr"};
+	struct landlock_policy p = policy_of(ro, 1, NULL, 0);
+	struct landlock l;
+	struct err e;
+
+	take_landlock_away(error);
+	EQ(landlock_build(&p, see, NULL, &l, &e), 0);
+	EQ(l.state, LANDLOCK_UNAVAILABLE);
+	EQ(l.abi, 0);
+	EQ(l.fd, -1);
+	EQ(l.why.code, error);
+	HAS(l.why.text, words);
+	p.mode = LANDLOCK_HARD_REQUIREMENT;
+	EQ(landlock_build(&p, see, NULL, &l, &e), -1);
+	EQ(e.code, error);
+	HAS(e.text, "Landlock unavailable in hard_requirement mode: ");
+	HAS(e.text, words);
+	EQ(n_seen, 0);
+}
+
+TEST(landlock_of_a_kernel_without_it)
+{
+	without_landlock(ENOSYS, "the kernel has none");
+}
+
+TEST(landlock_that_is_not_enabled)
+{
+	without_landlock(EOPNOTSUPP, "not enabled at boot");
+}
+
+TEST(landlock_that_a_profile_refuses)
+{
+	without_landlock(EPERM, "refused, as a seccomp profile does");
 }
