@@ -30,8 +30,8 @@ enum {
 	LANDLOCK_ABI_KNOWN = 9,
 	/* What hard_requirement takes at least: the peers' set of rights (supervisor contract 4.8). */
 	LANDLOCK_ABI_HARD = 2,
-	/* Paths in a policy (supervisor contract 5.3). */
-	LANDLOCK_PATHS_MAX = 512,
+	/* Paths in both lists: a policy's 256 (supervisor contract 5.3), the baseline, and room. */
+	LANDLOCK_PATHS_MAX = 640,
 };
 
 enum landlock_mode {
