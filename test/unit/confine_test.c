@@ -10,7 +10,6 @@
 
 #include "../../src/isolate/confine.c"
 #include "test.h"
-#include "walled.h"
 
 static const struct identity someone = {
 	.uid = 12345, .gid = 23456, .groups = {7, 9}, .n_groups = 2};
@@ -56,7 +55,6 @@ static const char *becomes(const struct confine *c, const char *command)
 	OK(pipe(fds) == 0); /* not close-on-exec: that is confine_self's affair */
 	pid_t pid = fork();
 	if (pid == 0) {
-		walled_in = true;
 		OK(dup2(fds[1], 1) == 1);
 		if (confine_self(c, &result) < 0) {
 			printf("%s: %s\n", confine_step_name(result.failed),
@@ -83,7 +81,6 @@ TEST(confine_becomes_somebody_for_good)
 
 	need_root();
 	OK(setgroups(3, more) == 0);
-	walled_in = true;
 	if (confine_self(&c, &result) < 0)
 		FAIL("%s: %s", confine_step_name(result.failed), strerror(result.error));
 	EQ(result.lost_groups, 0);
@@ -150,7 +147,6 @@ TEST(confine_without_close_range)
 
 	NOT_EMULATED("seccomp");
 	memcpy(f.insn, insn, sizeof insn);
-	walled_in = true;
 	EQ(seccomp_install(&f), 0);
 	OK(dup2(0, 77) == 77);
 	STREQ(becomes(&c, "[ ! -e /proc/$$/fd/77 ] || echo 77"), "");
@@ -180,7 +176,6 @@ TEST(confine_an_exec_gains_nothing_by_the_bounding_set)
 	pid_t pid = fork();
 	int status = 0;
 	if (pid == 0) {
-		walled_in = true;
 		OK(syscall(SYS_capset, &head, none) == 0);
 		execl("/bin/sh", "sh", "-c", "grep -q '^CapPrm:.*[1-9a-f]' /proc/self/status",
 		      NULL);
@@ -229,7 +224,6 @@ TEST(confine_of_an_unprivileged_user)
 
 	need_root();
 	OK(setgroups(2, more) == 0 && setgid(1234) == 0 && setuid(1234) == 0);
-	walled_in = true;
 	EQ(confine_self(&c, &result), 0); /* it is itself already; a group it cannot lose is told */
 	EQ(result.lost_groups, EPERM);
 	EQ(result.lost_bounding, EPERM);
@@ -249,7 +243,6 @@ TEST(confine_in_an_unmapped_user_namespace)
 		OK(setgroups(1, more) == 0 && setgid(1234) == 0 && setuid(1234) == 0);
 	if (unshare(CLONE_NEWUSER) < 0)
 		SKIP("no unprivileged user namespaces: %s", strerror(errno));
-	walled_in = true;
 	EQ(confine_self(&c, &result), 0);
 	EQ(result.lost_bounding, 0); /* all capabilities are ours in there, until now */
 	EQ(prctl(PR_CAPBSET_READ, 0, 0, 0, 0), 0);
