@@ -50,8 +50,6 @@ class Api:
         self.tokens = None  # bearer tokens that are let in; None: all
         self.need_certificate = False
         self.bookmark_every = 0.5
-        self.watch_lists = False  # sendInitialEvents is understood
-        self.allowed = True  # the answer to SelfSubjectAccessReview
         self.watching = 0
 
     # -- entry ------------------------------------------------------------------------------------
@@ -72,6 +70,8 @@ class Api:
             exchange.goaway(rule.goaway)
         if rule.cut and not rule.after:
             exchange.cut()
+        if rule.reset and not rule.after:
+            exchange.reset()
         if rule.stall and not rule.after:
             await asyncio.Event().wait()
         await self.answer(request, rule)
@@ -83,6 +83,8 @@ class Api:
                 self.serve(request)
                 if rule.cut:
                     request.exchange.cut()
+                if rule.reset:
+                    request.exchange.reset()
                 if rule.stall:
                     await asyncio.Event().wait()
             if rule and (rule.status or rule.body is not None):
@@ -158,8 +160,6 @@ class Api:
             return 200, {"major": "1", "minor": "33", "gitVersion": "v1.33.0"}, ()
         if not request.known:
             return 404, b"404 page not found\n", TEXT
-        if request.plural == "selfsubjectaccessreviews":
-            return 201, {**request.json(), "status": {"allowed": self.allowed}}, ()
         try:
             kind = self.kind_of(request)
             serve = {
@@ -323,7 +323,7 @@ class Api:
     def past(self, request):
         """The events with which a watch begins; None: it is too old."""
         rv = request.exchange.query.get("resourceVersion") or "0"
-        if request.exchange.query.get("sendInitialEvents") == "true" and not self.watch_lists:
+        if request.exchange.query.get("sendInitialEvents") == "true":
             raise ApiError(
                 422,
                 "Invalid",
@@ -373,8 +373,6 @@ class Watch:
             last = entry.rv
             if await self.take(entry):
                 return
-        if q.get("sendInitialEvents") == "true":
-            await self.bookmark({"k8s.io/initial-events-end": "true"})
         ends = (
             self.api.loop.time() + float(q["timeoutSeconds"]) if q.get("timeoutSeconds") else None
         )
@@ -441,15 +439,13 @@ class Watch:
     async def error(self, status):
         await self.request.exchange.write(dump({"type": "ERROR", "object": status}))
 
-    async def bookmark(self, annotations=None):
+    async def bookmark(self):
         r = self.request
         with self.api.store.lock:
             meta = {"resourceVersion": str(self.api.store.rv), "creationTimestamp": None}
         await asyncio.sleep(0)
         if not self.queue.empty():
             return  # what is still to be sent is older than what the bookmark would say
-        if annotations:
-            meta["annotations"] = annotations
         await r.exchange.write(
             dump(
                 {

@@ -22,6 +22,7 @@ class Rule:
     delay: float = 0  # seconds before anything happens
     stall: bool = False  # never answer
     cut: bool = False  # drop the connection
+    reset: bool = False  # end this one exchange, unfinished (HTTP/1.1: the connection)
     goaway: Optional[bool] = None  # HTTP/2 GOAWAY; True: and serve it, False: as not processed
 
     # Instead of the true answer

@@ -150,10 +150,7 @@ class Store:
         self.compacted = 0
         self.history = []
         self.listeners = []  # called with each History entry, lock held: must not block
-        self.admission = []  # called with (plural, obj) before a create; may raise ApiError
         self.served = {"sandboxes": ["v1beta1", "v1alpha1"]}
-        self.collect_garbage = True
-        self.hold_foreground = False  # keep objects deleted in the foreground until released
 
     # -- what is served ---------------------------------------------------------------------------
 
@@ -236,8 +233,6 @@ class Store:
                     )
             else:
                 meta.pop("namespace", None)
-            for check in self.admission:
-                check(plural, obj)
             if (meta.get("namespace"), name) in self.objects[plural]:
                 raise ApiError(409, "AlreadyExists", f'{kind.plural} "{name}" already exists')
             meta.update(uid=str(uuid.uuid4()), creationTimestamp=now(), generation=1)
@@ -404,7 +399,7 @@ class Store:
                 if plural == "namespaces":
                     new["status"] = {"phase": "Terminating"}
                 new = self._commit(plural, "MODIFIED", new, old)
-            if "foregroundDeletion" in finalizers and not self.hold_foreground:
+            if "foregroundDeletion" in finalizers:
                 self._collect(plural, new)
                 self.finalize(plural, namespace, name, "foregroundDeletion")
             return new
@@ -433,8 +428,6 @@ class Store:
 
     def _collect(self, plural, owner):
         """What the garbage collector does for an owner that goes."""
-        if not self.collect_garbage:
-            return
         for other, key in self.owned.pop(owner["metadata"]["uid"], ()):
             if key in self.objects[other]:
                 self._gone(other, copy.deepcopy(self.objects[other][key]))

@@ -239,6 +239,7 @@ class Requests(GatewayTest):
     def test_reads_are_repeated(self):
         for rule in (
             {"status": 503, "reason": "ServiceUnavailable"},
+            {"reset": True},
             {"cut": True},
             {"cut_at": 40},
             {"goaway": False},

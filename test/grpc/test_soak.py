@@ -108,6 +108,8 @@ class Soak(GatewayTest):
                         {"cut": True},
                         {"cut": True, "after": True},
                         {"cut_at": chance.randrange(0, 400)},
+                        {"reset": True},
+                        {"reset": True, "after": True},
                         {"goaway": True},
                         {"goaway": False},
                         {"delay": 0.3},
