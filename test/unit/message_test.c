@@ -177,6 +177,22 @@ TEST(graphql_operations)
 	policy_unref(p);
 }
 
+/* The name of a persisted query beside an operation changes nothing about the operation. */
+TEST(an_operation_is_judged_by_what_it_says)
+{
+	struct policy *p = parse(policies);
+	struct policy_graphql_operation op = {
+		.operation_type = STR("mutation"), .persisted = true, .persisted_hash = STR("abc")};
+	struct policy_graphql g = {.operations = &op, .operations_n = 1};
+	struct policy_request r = {.method = STR("POST"), .path = STR("/graphql"), .graphql = &g};
+
+	decide(p, "g:80", &r, BLOCKED);
+	decide(p, "grw:80", &r, "+gql_rw");
+	op = (struct policy_graphql_operation){.persisted_hash = STR("abc")};
+	decide(p, "g:80", &r, BLOCKED);
+	policy_unref(p);
+}
+
 TEST(a_graphql_endpoint_has_the_last_word)
 {
 	struct policy *p = parse(policies);
