@@ -204,8 +204,6 @@ static int check_base(const struct where *w)
 			      "full` or add allow clauses to rules.");
 	if (ep->deny.n > 0 && !inspected)
 		return BAD(w, "deny_rules require protocol (L7 inspection must be enabled)");
-	if (ep->deny.n > 0 && ep->protocol != POLICY_MCP && !based)
-		return BAD(w, "deny_rules require rules or access to define the base allow set");
 	if (ep->protocol == POLICY_SQL && ep->enforcement == POLICY_ENFORCE)
 		return BAD(w, "SQL enforcement requires full SQL parsing; use enforcement: audit");
 	return 0;

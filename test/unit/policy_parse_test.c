@@ -189,6 +189,22 @@ TEST(parameters_of_tools_are_flat)
 	policy_unref(p);
 }
 
+/* Without allow_all_known_mcp_methods a rule says its method, and json_rpc counts without mcp. */
+TEST(a_tool_is_no_method)
+{
+	struct policy *p =
+		parse(ENDPOINT("protocol: mcp, json_rpc: {max_body_bytes: 7}, rules: [{allow: "
+			       "{tool: x}}], deny_rules: [{tool: y}]"));
+	const struct policy_endpoint *ep = &p->networks[0].endpoints[0];
+
+	EQ(ep->json_rpc_max_body_bytes, 7);
+	OK(ep->mcp_strict_tool_names);
+	STREQ(ep->allow.v[0].method.text, "");
+	STREQ(ep->deny.v[0].method.text, "tools/call");
+	HAS(p->warnings.v[0], "rules[0].allow never matches: it lacks a method");
+	policy_unref(p);
+}
+
 static bool warned(const char *text, const char *what)
 {
 	struct policy *p = parse(text);
@@ -210,6 +226,14 @@ TEST(what_is_likely_not_meant_is_said)
 	OK(warned(REST("rules: [{allow: {method: FETCH, path: '**'}}]"), "Unknown HTTP/WebSocket"));
 	OK(warned(REST("rules: [{allow: {method: GET}}]"), "rules[0].allow never matches"));
 	OK(!warned(REST("rules: [{allow: {method: GET, path: /a}}]"), "never matches"));
+	OK(warned(ENDPOINT("protocol: json-rpc, rules: [{allow: {path: /a}}]"), "never matches"));
+	OK(!warned(ENDPOINT("protocol: json-rpc, rules: [{allow: {method: m}}]"), "never matches"));
+	OK(!warned(ENDPOINT("protocol: graphql, rules: [{allow: {operation_type: query}}]"),
+		   "never"));
+	OK(!warned(ENDPOINT("protocol: sql, rules: [{allow: {command: select}}]"),
+		   "never matches"));
+	OK(warned(REST("access: full, graphql_persisted_queries: {k: {operation_type: query}}"),
+		  "are ignored unless protocol is"));
 	OK(warned(REST("rules: [{allow: {method: GET, path: /a, fields: [x]}}]"), "are ignored"));
 	OK(warned(REST("access: full, graphql_max_body_bytes: 1"),
 		  "are ignored unless protocol is"));
