@@ -238,3 +238,16 @@ TEST(overlap)
 			FAIL("%s and %s", rows[i].a, rows[i].b);
 	}
 }
+
+TEST(what_is_too_large_to_compare_may_overlap)
+{
+	_cleanup_arena_ struct arena a = ARENA_INIT(0);
+	char x[GLOB_PATTERN_MAX + 1], y[GLOB_PATTERN_MAX + 1];
+
+	memset(x, 'x', GLOB_PATTERN_MAX);
+	memset(y, 'y', GLOB_PATTERN_MAX);
+	x[GLOB_PATTERN_MAX] = y[GLOB_PATTERN_MAX] = '\0';
+	OK(glob_overlap(compile(&a, x, GLOB_PATH), compile(&a, y, GLOB_PATH)));
+	x[512] = y[512] = '\0';
+	OK(!glob_overlap(compile(&a, x, GLOB_PATH), compile(&a, y, GLOB_PATH)));
+}

@@ -188,6 +188,14 @@ static const char *const refusals[][2] = {
 		  "{allow: {method: websocket_text, path: '**'}}]"),
 	 "must use operation_type/operation_name/fields rules for client messages instead of "
 	 "WEBSOCKET_TEXT"},
+	{ENDPOINT("protocol: websocket, rules: [{allow: {operation_type: query, path: /a}}]"),
+	 "must not combine"},
+	{ENDPOINT("protocol: websocket, rules: [{allow: {operation_type: query, query: {a: b}}}]"),
+	 "must not combine"},
+	{"version: 1\nnetwork_policies: {n: {endpoints: [{host: h, port: 1, protocol: rest, rules: "
+	 "[\n"
+	 "  {allow: {method: GET, path: '/{'}}]}]}}\n",
+	 "p: line 3 column 4: network policy 'n': path '/{' holds a group"},
 	{ENDPOINT("protocol: websocket, rules: [{allow: {operation_type: query, method: GET}}]"),
 	 "must not combine method/path/query with operation_type/operation_name/fields"},
 };
@@ -225,10 +233,13 @@ TEST(middlewares_that_are_refused)
 		refused(text, middleware_refusals[i][1]);
 	}
 	n += (size_t)snprintf(text, sizeof text, "version: 1\nnetwork_middlewares:\n");
-	for (int i = 0; i < 11; i++)
+	for (int i = 0; i < 11; i++) {
+		if (i == 10)
+			policy_unref(parse(text));
 		n += (size_t)snprintf(
 			text + n, sizeof text - n,
 			"  m%d: {middleware: x, order: %d, endpoints: {include: [h]}}\n", i, i);
+	}
 	refused(text, "too many middleware configs (11 > 10)");
 }
 
@@ -258,8 +269,11 @@ TEST(limits)
 
 	n = (size_t)sprintf(text,
 			    "version: 1\nnetwork_policies: {n: {endpoints: [{host: h, ports: [");
-	for (int i = 0; i <= POLICY_PORTS_MAX; i++)
+	for (int i = 0; i < POLICY_PORTS_MAX; i++)
 		n += (size_t)sprintf(text + n, "%d,", i + 1);
+	strcpy(text + n, "]}]}}\n");
+	policy_unref(parse(text));
+	n += (size_t)sprintf(text + n, "%d,", POLICY_PORTS_MAX + 1);
 	strcpy(text + n, "]}]}}\n");
 	refused(text, "more than 1024 ports in an endpoint");
 }
