@@ -196,7 +196,7 @@ static void note(struct reader *r, const cJSON *node, yaml_mark_t at)
 	if (m == NULL)
 		return;
 	if (m->n == m->cap) {
-		m->cap = MAX(64, 2 * m->cap);
+		m->cap = MAX((size_t)64, 2 * m->cap);
 		m->v = xrealloc(m->v, m->cap * sizeof *m->v);
 	}
 	m->v[m->n++] = (struct place){node, {(unsigned)at.line + 1, (unsigned)at.column + 1}};

@@ -62,7 +62,7 @@ static int find_account(struct str passwd, struct str name, struct account *a, s
 
 	if (r == 0)
 		return err_set(e, ENOENT, "user %.*s: not in the image's /etc/passwd",
-			       (int)MIN(name.n, 64), name.p);
+			       (int)MIN(name.n, (size_t)64), name.p);
 	return r < 0 ? -1 : 0;
 }
 
@@ -72,7 +72,7 @@ static int find_group(struct str group, struct str name, gid_t *gid, struct err 
 
 	if (r == 0)
 		return err_set(e, ENOENT, "group %.*s: not in the image's /etc/group",
-			       (int)MIN(name.n, 64), name.p);
+			       (int)MIN(name.n, (size_t)64), name.p);
 	return r < 0 ? -1 : 0;
 }
 

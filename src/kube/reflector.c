@@ -213,7 +213,8 @@ static void wait_in(struct kube_reflector *r, enum state state, const struct kub
 	}
 	r->failures++;
 	r->state = state;
-	timer_set(r->loop, &r->timer, MAX(with_jitter(ms), at_least));
+	int64_t pause = with_jitter(ms);
+	timer_set(r->loop, &r->timer, MAX(pause, at_least));
 }
 
 static void on_timer(struct timer *t)
