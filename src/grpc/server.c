@@ -84,7 +84,10 @@ static void on_request(void *owner, struct h2_stream *st)
 
 static void on_ended(void *owner, const struct err *why)
 {
-	if (why->code != 0)
+	/* clients come and go, probes all day long; what they did wrong is worth a line */
+	if (why->code == ECONNRESET || why->code == EPIPE)
+		log_debug("a gRPC client's connection ended", "reason=%s", why->text);
+	else if (why->code != 0)
 		log_info("a gRPC client's connection ended", "reason=%s", why->text);
 	conn_gone(owner);
 }
