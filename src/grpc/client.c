@@ -257,6 +257,20 @@ static void on_writable(struct h2_stream *st)
 		r->ops->writable(r);
 }
 
+static void on_deadline(struct timer *t)
+{
+	struct grpc_rpc *r = container_of(t, struct grpc_rpc, deadline);
+
+	rpc_endf(r, GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
+}
+
+/* Whether the deadline has passed, also where its timer has not been looked at yet: a server that keeps
+ * it too may be faster than our loop. */
+static bool is_late(const struct grpc_rpc *r)
+{
+	return timer_armed(&r->deadline) && r->deadline.at <= mono_ms();
+}
+
 static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
 {
 	struct grpc_rpc *r = h2_user(st);
@@ -267,6 +281,8 @@ static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
 		rpc_endf(r, GRPC_UNAVAILABLE, "the connection was lost");
 	else if (how == H2_END_REFUSED)
 		rpc_endf(r, GRPC_UNAVAILABLE, "the server did not take the call");
+	else if (code == H2_CANCEL && is_late(r))
+		on_deadline(&r->deadline);
 	else
 		rpc_endf(r, status_of_reset(code), "the server reset the call: %s",
 			 h2_code_name(code));
@@ -307,13 +323,6 @@ void grpc_rpc_resume(struct grpc_rpc *r)
 }
 
 /* ---- the start of a call ---- */
-
-static void on_deadline(struct timer *t)
-{
-	struct grpc_rpc *r = container_of(t, struct grpc_rpc, deadline);
-
-	rpc_endf(r, GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
-}
 
 static void run_failed(struct later *l)
 {

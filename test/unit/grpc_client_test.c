@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "google/protobuf/wrappers.pb-c.h"
@@ -18,6 +19,7 @@ static struct {
 	size_t n;
 	int reset; /* with this code, when not 0 */
 	bool hang_up, goaway;
+	int nap_ms; /* nobody does anything for so long, once the answer is on its way */
 } say;
 
 static bool ended, headers_seen, cancel_in_message, free_in_message, start_in_end;
@@ -36,6 +38,13 @@ static size_t count(const struct h2_field *f, size_t max)
 	return n;
 }
 
+static void take_a_nap(struct later *l UNUSED)
+{
+	usleep((useconds_t)say.nap_ms * 1000);
+}
+
+static struct later nap = {.run = take_a_nap};
+
 static void on_peer_end(struct h2_stream *st)
 {
 	size_t headers = count(say.header, ARRAY_LEN(say.header));
@@ -50,6 +59,8 @@ static void on_peer_end(struct h2_stream *st)
 		server = NULL;
 		return;
 	}
+	if (say.nap_ms != 0)
+		loop_later(loop, &nap);
 	if (say.reset != 0 && say.http == 0)
 		h2_reset(st, (uint32_t)say.reset);
 	if (say.http == 0)
@@ -344,6 +355,18 @@ TEST(a_deadline_is_told_and_kept)
 		loop_run(loop);
 	expect(GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
 	STREQ(timeout_said, "300m");
+	tear_down();
+}
+
+/* A server that keeps the deadline too may cut the call before our own timer is looked at. */
+TEST(a_call_cut_at_its_deadline_is_not_a_cancelled_one)
+{
+	SAY(.reset = H2_CANCEL, .nap_ms = 60);
+	set_up();
+	start(false, 30);
+	while (!ended)
+		loop_run(loop);
+	expect(GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
 	tear_down();
 }
 
