@@ -312,10 +312,11 @@ static void connect_soon(struct channel *ch)
 
 	if (ch->connecting != QUIET)
 		return;
-	if (ch->failures > 0)
-		ms = with_jitter(
-			MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << MIN(ch->failures - 1, 10u),
-			    (int64_t)CHANNEL_BACKOFF_MAX_MS));
+	if (ch->failures > 0) {
+		unsigned doublings = MIN(ch->failures - 1, 10u);
+		ms = with_jitter(MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << doublings,
+				     (int64_t)CHANNEL_BACKOFF_MAX_MS));
+	}
 	ch->connecting = PAUSE; /* what it has been quiet since counts */
 	timer_set(ch->loop, &ch->timer, ch->failed_at + ms - mono_ms());
 }

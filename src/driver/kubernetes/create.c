@@ -85,7 +85,8 @@ static void cleanup_again(struct op *op)
 		op_end(op);
 		return;
 	}
-	op_sleep(op, with_jitter(MIN(CLEANUP_WAIT_MS << MIN(c->tries, 6U), CLEANUP_WAIT_MAX_MS)),
+	unsigned doublings = MIN(c->tries, 6U);
+	op_sleep(op, with_jitter(MIN(CLEANUP_WAIT_MS << doublings, CLEANUP_WAIT_MAX_MS)),
 		 cleanup_look);
 	c->tries++;
 }

@@ -94,7 +94,8 @@ static void failed(struct look *l, const struct kube_error *error)
 	cJSON_Delete(l->object);
 	l->object = NULL;
 	stop_running(l);
-	schedule(l, with_jitter(MIN(RETRY_MIN_MS << MIN(l->tries, 6U), RETRY_MAX_MS)));
+	unsigned doublings = MIN(l->tries, 6U);
+	schedule(l, with_jitter(MIN(RETRY_MIN_MS << doublings, RETRY_MAX_MS)));
 }
 
 static void pod_read(void *owner, struct kube_answer *a)
