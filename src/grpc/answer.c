@@ -104,7 +104,9 @@ int64_t grpc_time_left(const struct grpc_call *call)
 {
 	if (call->deadline_at == INT64_MAX)
 		return INT64_MAX;
-	return MAX(call->deadline_at - mono_ms(), (int64_t)0);
+	int64_t left = call->deadline_at - mono_ms();
+
+	return MAX(left, (int64_t)0);
 }
 
 static void add_field(struct grpc_call *call, struct h2_field **v, size_t *n, struct str name,

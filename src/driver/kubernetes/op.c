@@ -159,7 +159,9 @@ enum grpc_status kube_grpc_status(const struct kube_error *error)
 
 int64_t op_left(const struct op *op)
 {
-	return MAX(op->deadline - mono_ms(), 0);
+	int64_t left = op->deadline - mono_ms();
+
+	return MAX(left, 0);
 }
 
 static void answered(void *owner, struct kube_answer *a)
@@ -175,26 +177,30 @@ static void answered(void *owner, struct kube_answer *a)
 void op_call(struct op *op, enum kube_method method, enum kube_body type, char *path, cJSON *body,
 	     op_answer_fn *fn)
 {
+	int64_t left = op_left(op);
+
 	must(!op->request);
 	op->answer = fn;
 	/* a deadline that has passed is the client's to say: it calls back with KUBE_TIMEOUT */
-	op->request = kube_call(
-		op->k->client,
-		&(struct kube_call){.method = method,
-				    .type = type,
-				    .path = path,
-				    .body = body,
-				    .timeout_ms = MIN(MAX(op_left(op), 1), KUBE_CALL_TIMEOUT_MS),
-				    .done = answered,
-				    .owner = op});
+	op->request =
+		kube_call(op->k->client,
+			  &(struct kube_call){.method = method,
+					      .type = type,
+					      .path = path,
+					      .body = body,
+					      .timeout_ms = MIN(MAX(left, 1), KUBE_CALL_TIMEOUT_MS),
+					      .done = answered,
+					      .owner = op});
 	free(path);
 	cJSON_Delete(body);
 }
 
 void op_sleep(struct op *op, int64_t ms, op_fn *fn)
 {
+	int64_t left = op_left(op);
+
 	op->resume = fn;
-	timer_set(op->k->loop, &op->timer, MIN(ms, op_left(op)));
+	timer_set(op->k->loop, &op->timer, MIN(ms, left));
 }
 
 void op_with_api(struct op *op, op_fn *fn)
