@@ -58,24 +58,24 @@ static void print_answer(const struct ctl *c, const cJSON *answer)
 
 /* ---- commands that take nothing ---- */
 
-static int run_capabilities(struct ctl *c)
+static int with_nothing(struct ctl *c, const struct ctl_rpc *rpc)
 {
 	_cleanup_json_ cJSON *request = json_object(), *answer = NULL;
-	int code = ctl_call(c, &rpc_capabilities, request, &answer);
+	int code = ctl_call(c, rpc, request, &answer);
 
 	if (code == CTL_OK)
 		print_answer(c, answer);
 	return code;
 }
 
+static int run_capabilities(struct ctl *c)
+{
+	return with_nothing(c, &rpc_capabilities);
+}
+
 static int run_listeners(struct ctl *c)
 {
-	_cleanup_json_ cJSON *request = json_object(), *answer = NULL;
-	int code = ctl_call(c, &rpc_listeners, request, &answer);
-
-	if (code == CTL_OK)
-		print_answer(c, answer);
-	return code;
+	return with_nothing(c, &rpc_listeners);
 }
 
 static int run_list(struct ctl *c)
