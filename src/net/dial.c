@@ -238,6 +238,14 @@ static void next_address(struct dial *d)
 
 /* ---- the name ---- */
 
+static void take_addresses(struct dial *d, const struct address *a, int n)
+{
+	must(n <= RESOLVE_ADDRESSES_MAX);
+	d->n = n;
+	for (int i = 0; i < n; i++)
+		d->addresses[i] = a[i];
+}
+
 static void resolved(struct resolve_query *q, const struct address *a, int n, const struct err *why)
 {
 	struct dial *d = container_of(q, struct dial, query);
@@ -246,9 +254,7 @@ static void resolved(struct resolve_query *q, const struct address *a, int n, co
 		finish(d, -1, why);
 		return;
 	}
-	d->n = n;
-	for (int i = 0; i < n; i++)
-		d->addresses[i] = a[i];
+	take_addresses(d, a, n);
 	next_address(d);
 }
 
@@ -281,6 +287,7 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_co
 	const char *host = config->proxy ? config->proxy->host : config->host;
 	uint16_t port = config->proxy ? config->proxy->port : config->port;
 
+	must(config->proxy == NULL || config->addresses_n == 0);
 	d->loop = l;
 	d->config = *config;
 	d->target = url_authority(config->host, config->port);
@@ -292,7 +299,9 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_co
 	d->start.run = start;
 	d->end.run = release;
 	timer_set(l, &d->deadline, config->timeout_ms);
-	if (resolve_literal(host, port, &d->addresses[0]))
+	if (config->addresses_n > 0)
+		take_addresses(d, config->addresses, config->addresses_n);
+	else if (resolve_literal(host, port, &d->addresses[0]))
 		d->n = 1;
 	if (d->n > 0 || resolve_start(r, &d->query, host, port, &d->why) < 0)
 		loop_later(l, &d->start);

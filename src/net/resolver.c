@@ -10,27 +10,41 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "base/util.h"
 #include "net/resolver.h"
 
-struct resolve_job {
+/*
+ *	   resolve_start                thread                  resolve_start, remembered no more
+ *	-----------------> ASKED ------------------> KNOWN -------------------------------------> ASKED
+ *	                                               |
+ *	                                               +--> freed, to make room for others
+ *
+ * While it is ASKED, the thread that took it off the list owns what is below the line.
+ */
+enum state { ASKED, KNOWN };
+
+struct resolve_name {
+	enum state state;
+	struct list queries; /* who waits */
+	unsigned users;      /* they, and those that are just being told */
+	int64_t until;       /* KNOWN: the answer holds until then, by mono_ms */
 	struct list link;
+	/* --- */
 	char *host;
-	char port[8];
-	struct resolve_query *query; /* the loop's thread only; NULL when cancelled */
-	struct address addresses[RESOLVE_ADDRESSES_MAX];
+	struct address *addresses; /* without ports */
 	int n;
 	struct err why;
 };
 
-/* What both threads use, under the lock. It is released by the last of the two. */
+/* What all threads use, under the lock. It is released by the last of them. */
 struct shared {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct list asked, answered;
-	int waiting;
 	int event; /* eventfd: something is answered */
 	int users;
+	int idle; /* threads that wait for work */
 	bool stop;
 };
 
@@ -38,7 +52,12 @@ struct resolver {
 	struct loop *loop;
 	struct shared *shared;
 	struct source event;
-	bool running;
+	int threads;
+	struct map names;
+	int waiting; /* names that are ASKED */
+	int64_t remember_ms;
+	struct later remembered; /* a query can be answered without asking */
+	struct list known;       /* queries of that kind */
 };
 
 /* ---- addresses ---- */
@@ -58,16 +77,23 @@ void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
 	}
 }
 
-static int lookup(const char *host, const char *port, int flags, struct address *out, int max,
-		  int *n)
+static void set_port(struct address *a, uint16_t port)
+{
+	if (a->sa.ss_family == AF_INET)
+		((struct sockaddr_in *)(void *)&a->sa)->sin_port = htons(port);
+	else
+		((struct sockaddr_in6 *)(void *)&a->sa)->sin6_port = htons(port);
+}
+
+static int lookup(const char *host, int flags, struct address *out, int max, int *n)
 {
 	struct addrinfo hints = {
 		.ai_family = AF_UNSPEC,
 		.ai_socktype = SOCK_STREAM,
-		.ai_flags = flags | AI_NUMERICSERV,
+		.ai_flags = flags,
 	};
 	struct addrinfo *list = NULL;
-	int r = getaddrinfo(host, port, &hints, &list);
+	int r = getaddrinfo(host, NULL, &hints, &list);
 
 	*n = 0;
 	if (r != 0)
@@ -75,8 +101,8 @@ static int lookup(const char *host, const char *port, int flags, struct address 
 	for (const struct addrinfo *a = list; a != NULL && *n < max; a = a->ai_next) {
 		if (a->ai_addrlen > sizeof out->sa)
 			continue;
-		memcpy(&out[*n].sa, a->ai_addr, a->ai_addrlen);
-		out[(*n)++].n = a->ai_addrlen;
+		out[*n] = (struct address){.n = a->ai_addrlen};
+		memcpy(&out[(*n)++].sa, a->ai_addr, a->ai_addrlen);
 	}
 	freeaddrinfo(list);
 	return *n ? 0 : EAI_NONAME;
@@ -84,30 +110,32 @@ static int lookup(const char *host, const char *port, int flags, struct address 
 
 bool resolve_literal(const char *host, uint16_t port, struct address *a)
 {
-	char text[8];
 	int n;
 
-	snprintf(text, sizeof text, "%u", port);
-	return lookup(host, text, AI_NUMERICHOST, a, 1, &n) == 0;
+	if (lookup(host, AI_NUMERICHOST, a, 1, &n) != 0)
+		return false;
+	set_port(a, port);
+	return true;
 }
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
-static void job_free(struct resolve_job *j)
+static void name_free(struct resolve_name *name)
 {
-	free(j->host);
-	free(j);
+	free(name->host);
+	free(name->addresses);
+	free(name);
 }
 
-static void free_all(struct list *jobs)
+static void free_all(struct list *names)
 {
-	list_each(j, jobs, struct resolve_job, link) {
-		list_del(&j->link);
-		job_free(j);
+	list_each(name, names, struct resolve_name, link) {
+		list_del(&name->link);
+		name_free(name);
 	}
 }
 
-/* Gives up one of the two uses; called under the lock, which it releases. */
+/* Gives up one of the uses; called under the lock, which it releases. */
 static void shared_unref(struct shared *s)
 {
 	bool last = --s->users == 0;
@@ -123,14 +151,19 @@ static void shared_unref(struct shared *s)
 	free(s);
 }
 
-static void answer(struct resolve_job *j)
+static void answer(struct resolve_name *name)
 {
-	int r = lookup(j->host, j->port, 0, j->addresses, RESOLVE_ADDRESSES_MAX, &j->n);
+	struct address found[RESOLVE_ADDRESSES_MAX];
+	int r = lookup(name->host, 0, found, RESOLVE_ADDRESSES_MAX, &name->n);
 
-	if (r == EAI_SYSTEM)
-		err_sys(&j->why, "look up %s", j->host);
-	else if (r != 0)
-		err_set(&j->why, EHOSTUNREACH, "look up %s: %s", j->host, gai_strerror(r));
+	if (r == EAI_SYSTEM) {
+		err_sys(&name->why, "look up %s", name->host);
+	} else if (r != 0) {
+		err_set(&name->why, EHOSTUNREACH, "look up %s: %s", name->host, gai_strerror(r));
+	} else {
+		name->addresses = xcalloc((size_t)name->n, sizeof *found);
+		memcpy(name->addresses, found, (size_t)name->n * sizeof *found);
+	}
 }
 
 static void *thread(void *arg)
@@ -140,16 +173,18 @@ static void *thread(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
-		struct resolve_job *j = list_first(&s->asked, struct resolve_job, link);
-		if (j == NULL) {
+		struct resolve_name *name = list_first(&s->asked, struct resolve_name, link);
+		if (name == NULL) {
+			s->idle++;
 			pthread_cond_wait(&s->work, &s->lock);
+			s->idle--;
 			continue;
 		}
-		list_del(&j->link);
+		list_del(&name->link);
 		pthread_mutex_unlock(&s->lock);
-		answer(j);
+		answer(name);
 		pthread_mutex_lock(&s->lock);
-		list_add(&s->answered, &j->link);
+		list_add(&s->answered, &name->link);
 		if (write(s->event, &one, sizeof one) != sizeof one)
 			must(errno == EAGAIN); /* it counts enough already */
 	}
@@ -157,7 +192,7 @@ static void *thread(void *arg)
 	return NULL;
 }
 
-/* Signals are the loop's: the thread gets none. */
+/* Signals are the loop's: the threads get none. Called under the lock. */
 static int start_thread(struct resolver *r, struct err *e)
 {
 	sigset_t all, before;
@@ -168,44 +203,90 @@ static int start_thread(struct resolver *r, struct err *e)
 	errno = pthread_create(&t, NULL, thread, r->shared);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (errno != 0)
-		return err_sys(e, "start the resolver's thread");
+		return err_sys(e, "start a thread of the resolver");
 	pthread_detach(t);
-	r->running = true;
+	r->threads++;
 	r->shared->users++;
 	return 0;
 }
 
+/* Hands the name to the threads, one more of which is started when none has time. */
+static int ask(struct resolver *r, struct resolve_name *name, struct err *e)
+{
+	struct shared *s = r->shared;
+	bool can = true;
+
+	pthread_mutex_lock(&s->lock);
+	if ((s->idle == 0 || !list_empty(&s->asked)) && r->threads < RESOLVE_THREADS_MAX)
+		can = start_thread(r, e) == 0 || r->threads > 0;
+	if (can) {
+		list_add(&s->asked, &name->link);
+		pthread_cond_signal(&s->work);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return can ? 0 : -1;
+}
+
 /* ---- the loop's side ---- */
+
+/* Tells everybody on the list, which is the caller's: `done` may free the resolver, whose owner has
+ * then cancelled them all. */
+static void tell(struct list *queries)
+{
+	struct address told[RESOLVE_ADDRESSES_MAX];
+	struct resolve_query *q;
+
+	while ((q = list_first(queries, struct resolve_query, link)) != NULL) {
+		struct resolve_name *name = q->name;
+		struct err why = name->why;
+		int n = name->n;
+		for (int i = 0; i < n; i++) {
+			told[i] = name->addresses[i];
+			set_port(&told[i], q->port);
+		}
+		resolve_cancel(q);
+		q->done(q, told, n, n ? NULL : &why);
+	}
+}
+
+static void move_all(struct list *to, struct list *from)
+{
+	list_each(q, from, struct resolve_query, link) {
+		list_del(&q->link);
+		list_add(to, &q->link);
+	}
+}
 
 static void answered(struct source *src, uint32_t events UNUSED)
 {
 	struct resolver *r = container_of(src, struct resolver, event);
 	struct shared *s = r->shared;
+	struct list queries;
 	uint64_t ignored;
-	struct list done;
 
 	if (read(src->fd, &ignored, sizeof ignored) < 0)
 		return;
-	/* `done` may free the resolver: nothing of it is touched behind the last call but what is
-	 * taken off here */
-	list_init(&done);
+	list_init(&queries);
 	pthread_mutex_lock(&s->lock);
-	list_each(j, &s->answered, struct resolve_job, link) {
-		list_del(&j->link);
-		list_add(&done, &j->link);
-		s->waiting--;
+	list_each(name, &s->answered, struct resolve_name, link) {
+		list_del(&name->link);
+		name->state = KNOWN;
+		name->until = name->n ? mono_ms() + r->remember_ms : 0;
+		r->waiting--;
+		move_all(&queries, &name->queries);
 	}
 	pthread_mutex_unlock(&s->lock);
-	struct resolve_job *j;
-	while ((j = list_first(&done, struct resolve_job, link)) != NULL) {
-		list_del(&j->link);
-		struct resolve_query *q = j->query;
-		if (q != NULL) {
-			q->job = NULL;
-			q->done(q, j->addresses, j->n, j->n ? NULL : &j->why);
-		}
-		job_free(j);
-	}
+	tell(&queries);
+}
+
+static void tell_known(struct later *l)
+{
+	struct resolver *r = container_of(l, struct resolver, remembered);
+	struct list queries;
+
+	list_init(&queries);
+	move_all(&queries, &r->known);
+	tell(&queries);
 }
 
 int resolver_new(struct resolver **out, struct loop *l, struct err *e)
@@ -223,6 +304,8 @@ int resolver_new(struct resolver **out, struct loop *l, struct err *e)
 	pthread_cond_init(&r->shared->work, NULL);
 	list_init(&r->shared->asked);
 	list_init(&r->shared->answered);
+	list_init(&r->known);
+	r->remembered.run = tell_known;
 	r->event = (struct source){.fd = event, .ready = answered, .name = "resolver"};
 	if (loop_add(l, &r->event, EPOLLIN, e) < 0) {
 		resolver_free(r);
@@ -232,50 +315,91 @@ int resolver_new(struct resolver **out, struct loop *l, struct err *e)
 	return 0;
 }
 
+void resolver_remember(struct resolver *r, int64_t ms)
+{
+	r->remember_ms = ms;
+}
+
+/* Releases what nobody uses: everything that is remembered, or only what is so no more. */
+static void forget(struct resolver *r, int64_t now)
+{
+	size_t at = 0;
+	void *value;
+
+	while (map_next(&r->names, &at, NULL, &value)) {
+		struct resolve_name *name = value;
+		if (name->state == ASKED || name->users > 0 || name->until > now)
+			continue;
+		map_del(&r->names, str_of(name->host));
+		name_free(name);
+	}
+}
+
 void resolver_free(struct resolver *r)
 {
 	if (r == NULL)
 		return;
 	loop_del(r->loop, &r->event);
+	loop_later_cancel(&r->remembered);
+	forget(r, INT64_MAX); /* those that are ASKED go with the last thread */
+	map_fini(&r->names);
 	pthread_mutex_lock(&r->shared->lock);
 	r->shared->stop = true;
-	pthread_cond_signal(&r->shared->work);
+	pthread_cond_broadcast(&r->shared->work);
 	shared_unref(r->shared);
 	free(r);
+}
+
+static struct resolve_name *name_new(struct resolver *r, const char *host)
+{
+	if (r->names.n >= RESOLVE_NAMES_MAX)
+		forget(r, mono_ms());
+	if (r->names.n >= RESOLVE_NAMES_MAX)
+		forget(r, INT64_MAX);
+	struct resolve_name *name = xcalloc(1, sizeof *name);
+	name->host = xstrdup(host);
+	name->state = KNOWN;
+	list_init(&name->queries);
+	list_init(&name->link);
+	map_put(&r->names, str_of(host), name);
+	return name;
 }
 
 int resolve_start(struct resolver *r, struct resolve_query *q, const char *host, uint16_t port,
 		  struct err *e)
 {
-	struct shared *s = r->shared;
+	struct resolve_name *name = map_get(&r->names, str_of(host));
 
-	must(q->job == NULL);
-	if (!r->running && start_thread(r, e) < 0)
-		return -1;
-	struct resolve_job *j = xcalloc(1, sizeof *j);
-	j->host = xstrdup(host);
-	j->query = q;
-	snprintf(j->port, sizeof j->port, "%u", port);
-	pthread_mutex_lock(&s->lock);
-	bool room = s->waiting < RESOLVE_WAITING_MAX;
-	if (room) {
-		s->waiting++;
-		list_add(&s->asked, &j->link);
-		pthread_cond_signal(&s->work);
+	must(q->name == NULL);
+	if (name == NULL)
+		name = name_new(r, host);
+	/* what somebody is just being told of stays as it is, but is new enough for everybody */
+	bool known = name->state == KNOWN && (name->users > 0 || name->until > mono_ms());
+	if (name->state == KNOWN && !known) {
+		if (r->waiting >= RESOLVE_WAITING_MAX)
+			return err_set(e, EAGAIN, "look up %s: too many names are being looked up",
+				       host);
+		free(steal(&name->addresses));
+		name->n = 0;
+		if (ask(r, name, e) < 0)
+			return -1;
+		name->state = ASKED;
+		r->waiting++;
 	}
-	pthread_mutex_unlock(&s->lock);
-	if (!room) {
-		job_free(j);
-		return err_set(e, EAGAIN, "look up %s: too many names are being looked up", host);
-	}
-	q->job = j;
+	q->name = name;
+	q->port = port;
+	name->users++;
+	list_add(known ? &r->known : &name->queries, &q->link);
+	if (known)
+		loop_later(r->loop, &r->remembered);
 	return 0;
 }
 
 void resolve_cancel(struct resolve_query *q)
 {
-	if (q->job == NULL)
+	if (q->name == NULL)
 		return;
-	q->job->query = NULL;
-	q->job = NULL;
+	list_del(&q->link);
+	q->name->users--;
+	q->name = NULL;
 }

@@ -372,14 +372,15 @@ TEST(a_cancelled_query_is_not_answered)
 TEST(too_many_names_are_refused)
 {
 	static struct resolve_query q[RESOLVE_WAITING_MAX + 1];
+	char host[32];
 	struct err e;
 	int r = 0;
 
 	setup();
 	for (size_t i = 0; i < ARRAY_LEN(q) && r == 0; i++) {
 		q[i].done = on_resolved;
-		r = resolve_start(resolver, &q[i], "localhost", 1,
-				  &e); /* answered by the loop only */
+		snprintf(host, sizeof host, "no such name %zu!", i);
+		r = resolve_start(resolver, &q[i], host, 1, &e); /* answered by the loop only */
 	}
 	EQ(r, -1);
 	HAS(e.text, "too many names");
@@ -460,6 +461,38 @@ TEST(dials_by_address_and_by_name)
 	loop_run(loop);
 	OK(dialled_fd >= 0);
 	close(dialled_fd);
+	close(server);
+	finish();
+}
+
+TEST(dials_the_addresses_it_is_given)
+{
+	struct address at[2];
+	int port;
+
+	setup();
+	int server = listen_at(&port);
+	/* nobody listens at the first, and the name means nothing */
+	OK(resolve_literal("127.0.0.1", 1, &at[0]));
+	OK(resolve_literal("127.0.0.1", (uint16_t)port, &at[1]));
+	struct dial_config c = {
+		.host = "no such name!",
+		.port = 443,
+		.addresses = at,
+		.addresses_n = 2,
+		.timeout_ms = 5000,
+		.done = on_dialled,
+	};
+	dial_start(loop, resolver, &c);
+	EQ(dialled, 0);
+	loop_run(loop);
+	OK(dialled_fd >= 0);
+	close(dialled_fd);
+	c.addresses_n = 1;
+	dial_start(loop, resolver, &c);
+	loop_run(loop);
+	EQ(dialled_fd, -1);
+	STREQ(why.text, "connect to no such name!:443 (127.0.0.1:1): Connection refused");
 	close(server);
 	finish();
 }
