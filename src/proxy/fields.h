@@ -1,0 +1,47 @@
+/*
+ * The header fields of an HTTP/1 message (RFC 9110 5), as views into the bytes that were read, and what
+ * they say together. No I/O; head.c and reply.c read them, the relay passes them on.
+ */
+#ifndef OPENSHELL_PROXY_FIELDS_H
+#define OPENSHELL_PROXY_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "proxy/body.h"
+
+enum { FIELDS_MAX = 128 };
+
+struct field {
+	struct str name, value; /* the value without blanks around it */
+};
+
+struct fields {
+	struct field v[FIELDS_MAX];
+	size_t n;
+};
+
+/* The first one of that name, in letters of either case; p is NULL when there is none. */
+struct str fields_get(const struct fields *f, const char *name);
+/* How many have the name. */
+size_t fields_count(const struct fields *f, const char *name);
+/* Whether a list field ("Connection: close, upgrade", over all lines of the name) has the token. */
+bool fields_have_token(const struct fields *f, const char *name, struct str token);
+
+/* Whether this field is for the next hop only, and not passed on: those of RFC 9110 7.6.1, Proxy-*, and
+ * what the message's own Connection fields name. */
+bool fields_hop_by_hop(const struct fields *f, struct str name);
+
+/* What the message says about its body: BODY_LENGTH with *length, BODY_CHUNKED, or BODY_NONE when it
+ * says nothing. False, and *why, for anything that two readers could take for different things: two
+ * lengths, a length that is no number, a length and a transfer coding, a coding other than chunked,
+ * codings in HTTP/1.0 (RFC 9112 6). */
+bool fields_framing(const struct fields *f, bool http10, enum body_framing *framing,
+		    uint64_t *length, const char **why);
+
+/* Whether the connection may carry another message after this one (RFC 9112 9.3). */
+bool fields_keep_alive(const struct fields *f, bool http10);
+
+#endif
