@@ -35,6 +35,7 @@ struct body {
 	/* the rest is body.c's */
 	struct buf *out;
 	bool full;
+	size_t idle; /* bytes since the last one of the body */
 	llhttp_t parser;
 };
 
