@@ -155,9 +155,17 @@ GRPC_NEEDS := $(RUN_BIN) $(B)/test/kube/kube
 test-grpc: $(GRPC_NEEDS) | build/setup-test
 	@$(RUN_GRPC)
 
-test: $(UNIT_BIN) $(GRPC_NEEDS) | build/setup-test
+# The wall on each kind of host; those without a container are part of `make test`, on a true kernel.
+HOSTS := $(B)/test/hosts/hosts
+HOSTS_NEEDS := $(BIN) $(HOSTS)
+RUN_HOSTS := OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $(HOSTS)) test/hosts/run
+test-podman: $(HOSTS_NEEDS) | build/setup-podman
+	@$(RUN_HOSTS)
+
+test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
+	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain)
 
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
@@ -171,7 +179,7 @@ $(BIN).run: $(BIN)
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
 # like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
-PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/interop test/kube)))))
+PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/hosts test/interop test/kube)))))
 
 define program
 $(1).gen := $$(patsubst %.proto,%.pb-c.c,$$(wildcard test/$(1)/*.proto))
@@ -190,8 +198,8 @@ build/gen/test/%.pb-c.c build/gen/test/%.pb-c.h &: test/%.proto scripts/protoc-g
 test-interop: $(BIN) $(B)/test/interop/interop | build/setup-test
 	@test/interop/run $(B)/test/interop/interop
 
-test-cluster: $(BIN) | build/setup-cluster
-	@OPENSHELL_BINARY=$(abspath $(BIN)) test/cluster/run
+test-cluster: $(HOSTS_NEEDS) | build/setup-cluster
+	@OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $(HOSTS)) test/cluster/run
 
 demo: $(BIN) | build/setup-test
 	@OPENSHELL_BINARY=$(abspath $(BIN)) scripts/demo-run
@@ -297,6 +305,6 @@ help:
 
 .PHONY: all bench check check-cppcheck check-elf check-format check-headers check-layers \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-cluster test-grpc test-interop test-programs test-unit vendor-update
+	test-cluster test-grpc test-interop test-podman test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

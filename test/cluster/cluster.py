@@ -11,9 +11,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORK = os.path.join(ROOT, "build", "cluster")  # clusters, their logs, images
 BINARY = os.environ.get("OPENSHELL_BINARY", os.path.join(ROOT, "build", "openshell-static"))
-sys.path.insert(0, os.path.join(ROOT, "test", "grpc"))
+sys.path[:0] = [os.path.join(ROOT, "test", folder) for folder in ("grpc", "hosts")]
 os.environ.setdefault("TEST_WAIT", "60")  # kubelet has its own pace, and may share the machine
 
+from hosts import PROGRAM as HOSTS  # noqa: E402
 from runner import WAIT, eventually  # noqa: E402
 
 API_GROUP = "agents.x-k8s.io"
@@ -221,7 +222,8 @@ def static_agent():
 def images():
     """The archives that a node needs, all FROM scratch: pause:1; agent:1, with the agent program
     alone and a file for workspaces; supervisor:1 and driver:1, with our binary alone; stand-in:1,
-    the agent program as a supervisor that stays; foreign:1, as one that cannot copy itself."""
+    the agent program as a supervisor that stays; foreign:1, as one that cannot copy itself; hosts:1,
+    the workload of test/hosts, and our binary beside it."""
     agent = static_agent()
     greeting = os.path.join(WORK, "greeting")
     with open(greeting, "w", encoding="ascii") as f:
@@ -233,6 +235,7 @@ def images():
         "driver": [("/openshell-driver", BINARY)],
         "stand-in": [("/openshell-sandbox", agent)],
         "foreign": [("/usr/local/bin/openshell-sandbox", agent), ("/bin/cp", agent)],
+        "hosts": [("/usr/bin/hosts", HOSTS), ("/opt/openshell/bin/openshell-static", BINARY)],
     }
     made = []
     for name, files in contents.items():
