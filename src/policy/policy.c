@@ -106,6 +106,13 @@ void policy_warn(const struct policy_build *b, struct policy_mark at, const char
 			       : arena_dup(&b->p->arena, str_of(words));
 }
 
+int policy_finish(struct policy_build *b, policy_resolve_fn *resolve, void *arg)
+{
+	if (policy_check(b) < 0 || policy_compile(b, resolve, arg) < 0)
+		return -1;
+	return policy_check_ambiguity(b);
+}
+
 struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn *resolve,
 			    void *arg, struct err *e)
 {
@@ -117,8 +124,7 @@ struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn
 	struct policy *p = policy_new();
 	struct policy_build b = {p, what, marks, e, 0};
 	p->tree = tree;
-	int bad = policy_read(&b, tree) < 0 || policy_check(&b) < 0 ||
-		  policy_compile(&b, resolve, arg) < 0 || policy_check_ambiguity(&b) < 0;
+	int bad = policy_read(&b, tree) < 0 || policy_finish(&b, resolve, arg) < 0;
 	yaml_marks_free(marks);
 	if (bad) {
 		policy_unref(p);

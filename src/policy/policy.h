@@ -184,6 +184,8 @@ struct policy_middleware {
 	struct policy_patterns include, exclude;
 };
 
+struct Openshell__Sandbox__V1__SandboxPolicy; /* proto/sandbox.proto */
+
 struct policy {
 	uint32_t version;
 	/* Without a filesystem section the working directory is included and nothing else is said
@@ -220,6 +222,12 @@ typedef char *policy_resolve_fn(void *arg, const char *path);
  * resolve may be NULL. NULL on error; else the caller's reference. */
 struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn *resolve,
 			    void *arg, struct err *e);
+
+/* The same from a gateway's message; what names it in errors. Nothing of the message is kept. A field that
+ * this version does not know is passed over, as protobuf has it. */
+struct policy *policy_of_message(const struct Openshell__Sandbox__V1__SandboxPolicy *m,
+				 const char *what, policy_resolve_fn *resolve, void *arg,
+				 struct err *e);
 
 /* What holds where no policy was given: the usual paths, no network (contract 2.5). The caller's. */
 struct policy *policy_restrictive(void);

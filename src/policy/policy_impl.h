@@ -2,6 +2,7 @@
  * The steps in which a policy is made, for the files of src/policy only:
  *
  *	read.c, read_endpoint.c   the text's tree becomes the model, nothing more
+ *	message.c                 or a gateway's message does
  *	check.c, check_l7.c       everything of contract 5.3 that concerns one endpoint
  *	compile.c                 presets become rules, patterns become programs
  *	ambiguity.c               endpoints that contradict each other
@@ -33,6 +34,8 @@ void policy_warn(const struct policy_build *b, struct policy_mark at, const char
 	PRINTF(3, 4);
 
 int policy_read(struct policy_build *b, const cJSON *tree);
+/* All that follows the reading: the steps below, in their order. */
+int policy_finish(struct policy_build *b, policy_resolve_fn *resolve, void *arg);
 int policy_check(struct policy_build *b);
 int policy_check_l7(struct policy_build *b, const struct policy_network *n,
 		    struct policy_endpoint *ep);

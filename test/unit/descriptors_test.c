@@ -83,5 +83,5 @@ TEST(every_import_is_there)
 		OK(descriptors_file(name, &import));
 		n++;
 	}
-	EQ(n, 4);
+	EQ(n, 3);
 }
