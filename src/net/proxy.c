@@ -319,22 +319,43 @@ static bool is_excepted(struct str entry, struct str host, const uint8_t *addres
 	return matches_name(entry, host);
 }
 
+static bool is_in_list(struct str list, struct str host, const uint8_t *address, uint16_t port)
+{
+	while (list.n > 0) {
+		struct str entry = str_trim(str_cut(&list, ','));
+		if (is_excepted(entry, host, address, port))
+			return true;
+	}
+	return false;
+}
+
+bool proxy_excepted(struct str list, const char *host, uint16_t port,
+		    const struct address *addresses, int n)
+{
+	char text[ADDRESS_HOST_MAX];
+	uint8_t bytes[16];
+
+	if (is_in_list(list, str_of(host), to_bytes(str_of(host), bytes) ? bytes : NULL, port))
+		return true;
+	for (int i = 0; i < n; i++) {
+		address_host(&addresses[i], text);
+		if (to_bytes(str_of(text), bytes) && is_in_list(list, str_of(host), bytes, port))
+			return true;
+	}
+	return false;
+}
+
 char *proxy_from_environment(bool https, const char *host, uint16_t port)
 {
 	const char *proxy =
 		https ? either("HTTPS_PROXY", "https_proxy") : either("HTTP_PROXY", "http_proxy");
-	struct str rest = str_of(either("NO_PROXY", "no_proxy"));
+	struct str list = str_of(either("NO_PROXY", "no_proxy"));
 	uint8_t bytes[16];
-	const uint8_t *address = to_bytes(str_of(host), bytes) ? bytes : NULL;
 
 	if (str_empty(proxy) || str_ieq(str_of(host), STR("localhost")) ||
-	    (address != NULL && is_loopback(address)))
+	    (to_bytes(str_of(host), bytes) && is_loopback(bytes)) ||
+	    proxy_excepted(list, host, port, NULL, 0))
 		return NULL;
-	while (rest.n > 0) {
-		struct str entry = str_trim(str_cut(&rest, ','));
-		if (is_excepted(entry, str_of(host), address, port))
-			return NULL;
-	}
 	/* "proxy:3128" is taken for http://proxy:3128 */
 	return strstr(proxy, "://") ? xstrdup(proxy) : xasprintf("http://%s", proxy);
 }

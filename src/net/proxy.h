@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "net/resolver.h"
 #include "net/url.h"
 
 /*
@@ -47,11 +48,15 @@ enum proxy_result {
  * error: no server that we talk to speaks first. */
 enum proxy_result proxy_feed(struct proxy_talk *t, struct str bytes, struct err *e);
 
+/* Whether a list as in NO_PROXY exempts host from the proxy: *, names (with their subdomains, or those
+ * alone behind a dot), addresses, CIDRs, each with a port or without. Entries with addresses are about
+ * host when it is one, and about what it resolves to where that is known (n may be 0). */
+bool proxy_excepted(struct str list, const char *host, uint16_t port,
+		    const struct address *addresses, int n);
+
 /* The proxy that the environment asks for when https (or http) is spoken to host, or NULL: the
  * caller's. As net/http of Go has it, and with it every client-go: HTTPS_PROXY (HTTP_PROXY), then
- * the same in lower case; none for localhost and loopback addresses, nor for what NO_PROXY names: *,
- * names (with their subdomains, or those alone behind a dot), addresses, CIDRs, each with a port or
- * without. */
+ * the same in lower case; none for localhost and loopback addresses, nor for what NO_PROXY exempts. */
 char *proxy_from_environment(bool https, const char *host, uint16_t port);
 
 #endif

@@ -62,19 +62,35 @@ struct resolver {
 
 /* ---- addresses ---- */
 
-void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
+void address_host(const struct address *a, char out[ADDRESS_HOST_MAX])
 {
-	char host[INET6_ADDRSTRLEN] = "?";
 	const struct sockaddr_in *v4 = (const void *)&a->sa;
 	const struct sockaddr_in6 *v6 = (const void *)&a->sa;
 
-	if (a->sa.ss_family == AF_INET) {
-		inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-		snprintf(out, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(v4->sin_port));
-	} else {
-		inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-		snprintf(out, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(v6->sin6_port));
-	}
+	_Static_assert(ADDRESS_HOST_MAX >= INET6_ADDRSTRLEN, "any address fits");
+	if (a->sa.ss_family == AF_INET)
+		inet_ntop(AF_INET, &v4->sin_addr, out, ADDRESS_HOST_MAX);
+	else
+		inet_ntop(AF_INET6, &v6->sin6_addr, out, ADDRESS_HOST_MAX);
+}
+
+uint16_t address_port(const struct address *a)
+{
+	const struct sockaddr_in *v4 = (const void *)&a->sa;
+	const struct sockaddr_in6 *v6 = (const void *)&a->sa;
+
+	return ntohs(a->sa.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
+}
+
+void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX])
+{
+	char host[ADDRESS_HOST_MAX];
+
+	address_host(a, host);
+	if (a->sa.ss_family == AF_INET)
+		snprintf(out, ADDRESS_TEXT_MAX, "%s:%u", host, address_port(a));
+	else
+		snprintf(out, ADDRESS_TEXT_MAX, "[%s]:%u", host, address_port(a));
 }
 
 static void set_port(struct address *a, uint16_t port)

@@ -27,6 +27,10 @@ struct address {
 	socklen_t n;
 };
 
+/* "10.0.0.1", "fd00::1". */
+#define ADDRESS_HOST_MAX 46
+void address_host(const struct address *a, char out[ADDRESS_HOST_MAX]);
+uint16_t address_port(const struct address *a);
 /* "10.0.0.1:443", "[fd00::1]:443". */
 #define ADDRESS_TEXT_MAX 64
 void address_text(const struct address *a, char out[ADDRESS_TEXT_MAX]);

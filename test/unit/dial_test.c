@@ -292,6 +292,21 @@ TEST(the_environments_proxy)
 	env("", "h", 443, "http://q");
 }
 
+TEST(a_list_of_exceptions_knows_what_a_name_resolves_to)
+{
+	struct address at[2];
+
+	OK(resolve_literal("192.0.2.1", 443, &at[0]));
+	OK(resolve_literal("10.1.2.3", 443, &at[1]));
+	OK(!proxy_excepted(STR("10.0.0.0/8"), "db.example", 443, NULL, 0));
+	OK(!proxy_excepted(STR("10.0.0.0/8"), "db.example", 443, at, 1));
+	OK(proxy_excepted(STR("other, 10.0.0.0/8"), "db.example", 443, at, 2));
+	OK(proxy_excepted(STR("10.1.2.3:443"), "db.example", 443, at, 2));
+	OK(!proxy_excepted(STR("10.1.2.3:80"), "db.example", 443, at, 2));
+	OK(proxy_excepted(STR(".example"), "db.example", 443, NULL, 0));
+	OK(!proxy_excepted(STR_NONE, "db.example", 443, at, 2));
+}
+
 /* ---- names ---- */
 
 static struct loop *loop;
