@@ -10,13 +10,15 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum { ANSWER_MAX = 64 << 10 }; /* bytes of the longest, a reason of POLICY_REASON_MAX included */
+/* Bytes of the longest: twice a path of a whole head and a reason of POLICY_REASON_MAX, escaped. A buffer
+ * that an answer goes to has room for so many. */
+enum { ANSWER_MAX = 160 << 10 };
 
 /* 200 Connection Established: the tunnel begins. */
 void answer_established(struct buf *out);
 
-/* {"error": error, "detail": detail[, "reason": reason]}; reason may be NULL. A status that is in no
- * table of answer.c is a broken invariant. */
+/* {"error": error, "detail": detail[, "reason": reason]}; reason may be NULL. status is one of those that
+ * answer.c has a phrase for. */
 void answer_error(struct buf *out, unsigned status, const char *error, const char *detail,
 		  const char *reason);
 
@@ -27,11 +29,10 @@ void answer_errorf(struct buf *out, unsigned status, const char *error, const ch
 /* A text without JSON, as the contract has it for https targets of the forward proxy. */
 void answer_text(struct buf *out, unsigned status, const char *text);
 
-/* A request that the rules of an endpoint do not allow: 403 in the shape of appendix D. Texts that are
- * NULL or empty (and port 0) are left out where the contract says so. */
+/* A request that the rules of an endpoint do not allow: 403 in the shape of appendix D, which calls every
+ * protocol "rest". host, binary and port are left out where they are NULL, empty or 0. */
 struct answer_denial {
-	const char *policy;   /* NULL: none matched, "-" is said */
-	const char *protocol; /* of the endpoint */
+	const char *policy; /* NULL: none matched, "-" is said */
 	struct str method, path;
 	const char *reason;
 	const char *host;
