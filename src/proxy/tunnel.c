@@ -192,11 +192,11 @@ static void watch(struct tunnel *t)
 }
 
 /* Nobody reads at this end any more. It is told again and again, so we do not listen to it. */
-static void hang_up(struct tunnel *t, struct tunnel_end *end)
+static void hang_up(struct tunnel *t, int i)
 {
-	end->hung_up = true;
-	loop_del(t->loop, &end->src);
-	way_over(t, &t->ways[end == &t->ends[0] ? 1 : 0]);
+	t->ends[i].hung_up = true;
+	loop_del(t->loop, &t->ends[i].src);
+	way_over(t, &t->ways[!i]);
 }
 
 static bool is_over(const struct tunnel *t)
@@ -209,13 +209,16 @@ static void ready(struct source *s, uint32_t events)
 {
 	struct tunnel_end *end = container_of(s, struct tunnel_end, src);
 	struct tunnel *t = end->tunnel;
+	int from = end == &t->ends[0] ? 0 : 1;
+	bool gone = events & (EPOLLHUP | EPOLLERR);
 	struct err e;
 
 	if (t->may_move != NULL && !t->may_move(t))
 		return;
-	if (events & (EPOLLHUP | EPOLLERR))
-		hang_up(t, end);
-	if (move(t, TUNNEL_CLIENT, &e) < 0 || move(t, TUNNEL_SERVER, &e) < 0) {
+	if (gone)
+		hang_up(t, from);
+	if (((gone || (events & EPOLLIN)) && move(t, from, &e) < 0) ||
+	    ((events & EPOLLOUT) && move(t, !from, &e) < 0)) {
 		finish(t, &e);
 		return;
 	}
