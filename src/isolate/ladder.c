@@ -5,19 +5,18 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/util.h"
-#include "isolate/ladder.h"
+#include "isolate/ladder_impl.h"
 #include "isolate/pocket.h"
+#include "net/fdpass.h"
 
-enum {
-	STEP_MS = 3000, /* for what takes microseconds when it works */
-	OUTSIDE_PORT = 9,
-};
+enum { OUTSIDE_PORT = 9 };
 
 #define OUTSIDE "192.0.2.1" /* TEST-NET-1 (RFC 5737): nobody's, and out of reach from in there */
 
@@ -29,27 +28,41 @@ const char *rung_name(enum rung r)
 	return names[r];
 }
 
-/* ---- inside: the child ---- */
+/* ---- inside ---- */
 
-/* A map of the own uid is refused to some (uid 0 without CAP_SETFCAP). It is not needed: the kernel
- * knows who we are all the same, and the capabilities in the new namespace stay until an exec. */
-static bool map_self(uid_t uid)
+/* The files of the maps are ours, and not root's, only while we are dumpable. */
+static bool map(const struct identity *id, uid_t self, int channel)
 {
-	_cleanup_close_ int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-	_cleanup_free_ char *map = xasprintf("%u %u 1", uid, uid);
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	enum rung_word word = RUNG_MAP;
+	struct fdpass fds;
 
-	return fd >= 0 && write(fd, map, strlen(map)) == (ssize_t)strlen(map);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	bool mapped = id && fdpass_send(channel, &word, sizeof word, NULL, 0) == 0 &&
+		      fdpass_receive_within(channel, &word, sizeof word, &fds, RUNG_STEP_MS) ==
+			      sizeof word &&
+		      word == RUNG_MAPPED;
+	if (!mapped)
+		mapped = rung_map_self(self);
+	prctl(PR_SET_DUMPABLE, dumpable == 1, 0, 0, 0);
+	return mapped;
 }
 
-static int enter(enum rung r, struct rung_report *out)
+static int enter(const struct rung_climber *c, int channel, struct rung_report *out)
 {
-	uid_t uid = geteuid();
+	uid_t self = geteuid();
 
-	if (r == RUNG_POCKET)
-		return unshare(CLONE_NEWNET) < 0 ? err_sys(&out->why, "unshare(NEWNET)") : 0;
-	if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+	if (c->rung == RUNG_HOST)
+		return 0;
+	if (c->rung == RUNG_POCKET && unshare(CLONE_NEWNET) < 0)
+		return err_sys(&out->why, "unshare(NEWNET)");
+	if (c->rung == RUNG_USERNS && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return err_sys(&out->why, "unshare(NEWUSER|NEWNET)");
-	out->mapped = map_self(uid);
+	out->mapped = c->rung == RUNG_USERNS && map(c->identity, self, channel);
+	if (pocket_set_up(&out->refuses, &out->lost, &out->why) < 0)
+		return -1;
+	if (out->refuses)
+		out->lost.code = 0;
 	return 0;
 }
 
@@ -59,28 +72,6 @@ static struct sockaddr_in address_of(const char *host, in_port_t port)
 
 	must(inet_pton(AF_INET, host, &sa.sin_addr) == 1);
 	return sa;
-}
-
-/* Hands a descriptor to the parent; one byte goes with it. */
-static int hand_out(int channel, int fd)
-{
-	char byte = 'L';
-	struct iovec io = {.iov_base = &byte, .iov_len = 1};
-	union {
-		struct cmsghdr h;
-		char bytes[CMSG_SPACE(sizeof fd)];
-	} control = {{0}};
-	struct msghdr m = {.msg_iov = &io,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof control.bytes};
-	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
-
-	h->cmsg_level = SOL_SOCKET;
-	h->cmsg_type = SCM_RIGHTS;
-	h->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(h), &fd, sizeof fd);
-	return sendmsg(channel, &m, MSG_NOSIGNAL) == 1 ? 0 : -1;
 }
 
 /* 0 when connected within the limit, else -1 with errno. */
@@ -94,7 +85,7 @@ static int connect_within(int fd, const struct sockaddr_in *to)
 		return 0;
 	if (errno != EINPROGRESS)
 		return -1;
-	if (poll(&p, 1, STEP_MS) != 1) {
+	if (poll(&p, 1, RUNG_STEP_MS) != 1) {
 		errno = ETIMEDOUT;
 		return -1;
 	}
@@ -103,24 +94,35 @@ static int connect_within(int fd, const struct sockaddr_in *to)
 	return error ? -1 : 0;
 }
 
-/* What a sandbox does all day: it reaches the proxy that listens outside on a socket made inside. */
-static int reach_proxy(int channel, struct err *e)
+static int listen_for_proxy(const struct rung_climber *c, int channel, struct sockaddr_in *at,
+			    struct err *e)
 {
-	struct sockaddr_in at = address_of(POCKET_PROXY_ADDRESS, 0);
-	socklen_t n = sizeof at;
+	const char *host = c->rung == RUNG_HOST ? "127.0.0.1" : POCKET_PROXY_ADDRESS;
+	socklen_t n = sizeof *at;
+	int on = 1;
+
+	*at = address_of(host, c->port);
+	_cleanup_close_ int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server < 0 || setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    bind(server, (struct sockaddr *)at, sizeof *at) < 0 || listen(server, SOMAXCONN) < 0 ||
+	    getsockname(server, (struct sockaddr *)at, &n) < 0)
+		return err_sys(e, "listen on %s:%u", host, c->port);
+	struct rung_listening listening = {.at = *at};
+	if (fdpass_send(channel, &listening, sizeof listening, &server, 1) < 0)
+		return err_sys(e, "hand a socket out");
+	return 0;
+}
+
+/* What a sandbox does all day: it reaches the proxy that listens outside on a socket made inside. */
+static int reach_proxy(const struct sockaddr_in *at, struct err *e)
+{
 	char byte;
 
-	_cleanup_close_ int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (server < 0 || bind(server, (struct sockaddr *)&at, sizeof at) < 0 ||
-	    listen(server, 1) < 0 || getsockname(server, (struct sockaddr *)&at, &n) < 0)
-		return err_sys(e, "listen on %s", POCKET_PROXY_ADDRESS);
-	if (hand_out(channel, server) < 0)
-		return err_sys(e, "hand a socket out");
 	_cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (client < 0 || connect_within(client, &at) < 0)
+	if (client < 0 || connect_within(client, at) < 0)
 		return err_sys(e, "connect to the proxy's address");
 	struct pollfd p = {.fd = client, .events = POLLIN};
-	if (poll(&p, 1, STEP_MS) != 1 || read(client, &byte, 1) != 1)
+	if (poll(&p, 1, RUNG_STEP_MS) != 1 || read(client, &byte, 1) != 1)
 		return err_set(e, ETIMEDOUT, "the connection was not accepted outside");
 	return 0;
 }
@@ -140,76 +142,81 @@ static int go_round(const struct rung_report *out, struct err *e)
 	return 0;
 }
 
-static void climb(enum rung r, int channel, struct rung_report *out)
+void rung_climb(const struct rung_climber *c, int channel, struct rung_report *out)
 {
-	out->works = enter(r, out) == 0 &&
-		     pocket_set_up(&out->refuses, &out->lost, &out->why) == 0 &&
-		     reach_proxy(channel, &out->why) == 0 && go_round(out, &out->why) == 0;
-	if (out->refuses)
-		out->lost.code = 0;
+	struct sockaddr_in at;
+
+	memset(out, 0, sizeof *out);
+	out->works = enter(c, channel, out) == 0 &&
+		     listen_for_proxy(c, channel, &at, &out->why) == 0 &&
+		     reach_proxy(&at, &out->why) == 0 &&
+		     (c->rung == RUNG_HOST || go_round(out, &out->why) == 0);
 }
 
-/* ---- outside: the parent ---- */
+/* ---- outside ---- */
 
-/* The next message of the child: its size, and the descriptor that came with it, or -1 for none. */
-static ssize_t next_message(int channel, void *p, size_t n, int *fd)
-{
-	struct pollfd poller = {.fd = channel, .events = POLLIN};
-	struct iovec io = {.iov_base = p, .iov_len = n};
-	union {
-		struct cmsghdr h;
-		char bytes[CMSG_SPACE(sizeof *fd)];
-	} control;
-	struct msghdr m = {.msg_iov = &io,
-			   .msg_iovlen = 1,
-			   .msg_control = &control,
-			   .msg_controllen = sizeof control.bytes};
-
-	*fd = -1;
-	if (poll(&poller, 1, STEP_MS) != 1)
-		return -1;
-	ssize_t got = recvmsg(channel, &m, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *h = got > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	if (h != NULL && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(h), sizeof *fd);
-	return got;
-}
-
-/* Plays the proxy: takes the one connection and sends a byte. What goes wrong here the child tells. */
+/* Plays the proxy: takes the one connection and sends a byte. What goes wrong here is told inside. */
 static void play_proxy(int server)
 {
 	struct pollfd p = {.fd = server, .events = POLLIN};
 
-	if (poll(&p, 1, STEP_MS) != 1)
+	if (poll(&p, 1, RUNG_STEP_MS) != 1)
 		return;
 	_cleanup_close_ int client = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 	if (client >= 0)
 		send(client, "p", 1, MSG_NOSIGNAL);
 }
 
-static void watch(int channel, struct rung_report *out)
+/* The next message of those inside. False when it is the last one. */
+static bool follow(const struct rung_climber *c, pid_t pid, int channel, struct rung_report *out,
+		   struct rung_listening *listening, int *listener)
 {
-	struct rung_report told;
+	union {
+		enum rung_word word;
+		struct rung_listening listening;
+		struct rung_report report;
+	} told;
+	_cleanup_fdpass_ struct fdpass fds;
 
-	for (;;) {
-		int server;
-		ssize_t n = next_message(channel, &told, sizeof told, &server);
-		_cleanup_close_ int owned = server;
-		if (n == sizeof told) {
-			*out = told;
-			return;
-		}
-		if (n != 1 || owned < 0) {
-			err_set(&out->why, ETIMEDOUT, "the trial ended without an answer");
-			return;
-		}
-		play_proxy(owned);
+	_Static_assert(sizeof told.word != sizeof told.listening &&
+			       sizeof told.listening != sizeof told.report,
+		       "told apart by their sizes");
+	ssize_t n = fdpass_receive_within(channel, &told, sizeof told, &fds, RUNG_CLIMB_MS);
+	if (n == sizeof told.report) {
+		*out = told.report;
+		return false;
 	}
+	if (n == sizeof told.word && c->identity) {
+		bool mapped = rung_map_identity(pid, c->identity);
+		told.word = mapped ? RUNG_MAPPED : RUNG_UNMAPPED;
+		return fdpass_send(channel, &told.word, sizeof told.word, NULL, 0) == 0;
+	}
+	if (n == sizeof told.listening && fds.n == 1 && *listener < 0) {
+		*listening = told.listening;
+		*listener = fdpass_take(&fds, 0);
+		play_proxy(*listener);
+		return true;
+	}
+	err_set(&out->why, ETIMEDOUT, "the trial ended without an answer");
+	return false;
 }
+
+void rung_watch(const struct rung_climber *c, pid_t pid, int channel, struct rung_report *out,
+		struct rung_listening *listening, int *listener)
+{
+	*listener = -1;
+	memset(out, 0, sizeof *out);
+	while (follow(c, pid, channel, out, listening, listener))
+		;
+}
+
+/* ---- a trial ---- */
 
 void rung_try(enum rung r, struct rung_report *out)
 {
-	int pair[2];
+	const struct rung_climber climber = {.rung = r};
+	struct rung_listening listening;
+	int pair[2], listener;
 
 	memset(out, 0, sizeof *out);
 	if (r == RUNG_HOST) {
@@ -227,11 +234,13 @@ void rung_try(enum rung r, struct rung_report *out)
 		return;
 	}
 	if (pid == 0) {
-		climb(r, theirs, out);
-		_exit(send(theirs, out, sizeof *out, MSG_NOSIGNAL) == sizeof *out ? 0 : 1);
+		rung_climb(&climber, theirs, out);
+		_exit(fdpass_send(theirs, out, sizeof *out, NULL, 0) == 0 ? 0 : 1);
 	}
 	close(steal_fd(&theirs));
-	watch(ours, out);
+	rung_watch(&climber, pid, ours, out, &listening, &listener);
+	if (listener >= 0)
+		close(listener);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 }

@@ -1,0 +1,379 @@
+/*
+ * The keeper's own process: a poll loop over its supervisor, what its workloads do, and the kernel's log of
+ * what was refused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "isolate/fds.h"
+#include "isolate/keeper_workload.h"
+#include "isolate/ladder_impl.h"
+#include "isolate/pocket.h"
+#include "net/netlink.h"
+
+enum {
+	TURN_MAX = 32,      /* requests, or packets of the log, between two looks at all else */
+	BYPASSES_MAX = 100, /* that are told at once … */
+	BYPASSES_MS = 50,   /* … and one more after each so many ms */
+	LOST_MS = 1000,     /* how often those are told that were not */
+	END_MS = 10000,     /* for all below to be gone */
+};
+
+/* What goes round the proxy, rationed: a flood of it must cost nobody else anything. */
+struct bypasses {
+	int fd; /* -1: none is told */
+	unsigned credit;
+	int64_t earned; /* when credit was last added to */
+	uint64_t lost;
+	int64_t lost_due; /* when the lost ones are told; 0: there are none */
+};
+
+struct inside {
+	const struct keeper_config *config;
+	int channel;
+	int signals; /* SIGCHLD */
+	struct bypasses bypasses;
+	struct workloads workloads;
+};
+
+/* ---- telling ---- */
+
+/* -1 with errno: EAGAIN when there is no room. */
+static int try_to_tell(int channel, const struct keeper_packet *p, int fd)
+{
+	return fdpass_send(channel, p, keeper_size(p->message), &fd, fd >= 0);
+}
+
+void keeper_tell(int channel, const struct keeper_packet *p, int fd)
+{
+	struct pollfd poller = {.fd = channel, .events = POLLOUT};
+
+	while (try_to_tell(channel, p, fd) < 0 && errno == EAGAIN)
+		poll(&poller, 1, -1);
+}
+
+void keeper_tell_failure(int channel, uint32_t id, const struct err *why)
+{
+	struct keeper_packet p = {.message = KEEPER_FAILED, .id = id, .why = *why};
+
+	keeper_tell(channel, &p, -1);
+}
+
+/* ---- requests ---- */
+
+static void asked_spawn(void *self, const struct keeper_packet *p, struct fdpass *fds)
+{
+	struct inside *k = self;
+
+	workload_spawn(&k->workloads, p, fds);
+}
+
+static void asked_cancel(void *self, const struct keeper_packet *p, struct fdpass *fds UNUSED)
+{
+	struct inside *k = self;
+
+	workload_cancel(&k->workloads, p->id);
+}
+
+static void asked_signal(void *self, const struct keeper_packet *p, struct fdpass *fds UNUSED)
+{
+	struct inside *k = self;
+
+	workload_signal(&k->workloads, p->signal.pid, p->signal.signo);
+}
+
+static int listen_at(const struct keeper_address *a, struct err *e)
+{
+	int on = 1;
+
+	_cleanup_close_ int fd =
+		socket(a->at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    bind(fd, &a->at.any, a->n) < 0 || listen(fd, SOMAXCONN) < 0)
+		return err_sys(e, "listen inside");
+	return steal_fd(&fd);
+}
+
+static int connect_to(const struct keeper_address *a, struct err *e)
+{
+	_cleanup_close_ int fd =
+		socket(a->at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || (connect(fd, &a->at.any, a->n) < 0 && errno != EINPROGRESS))
+		return err_sys(e, "connect inside");
+	return steal_fd(&fd);
+}
+
+static void answer_with_socket(struct inside *k, const struct keeper_packet *p,
+			       int (*make)(const struct keeper_address *a, struct err *e))
+{
+	struct keeper_packet done = {.message = KEEPER_DONE, .id = p->id};
+	struct err e;
+	bool inside = keeper_address_is_inside(&p->address, k->config->rung);
+
+	_cleanup_close_ int fd =
+		inside ? make(&p->address, &e)
+		       : err_set(&e, EACCES, "not an address of the sandbox's own");
+	if (fd >= 0)
+		keeper_tell(k->channel, &done, fd);
+	else
+		keeper_tell_failure(k->channel, p->id, &e);
+}
+
+static void asked_listen(void *self, const struct keeper_packet *p, struct fdpass *fds UNUSED)
+{
+	answer_with_socket(self, p, listen_at);
+}
+
+static void asked_connect(void *self, const struct keeper_packet *p, struct fdpass *fds UNUSED)
+{
+	answer_with_socket(self, p, connect_to);
+}
+
+static keeper_handler *const handlers[KEEPER_MESSAGE_COUNT] = {
+	[KEEPER_SPAWN] = asked_spawn,     [KEEPER_LISTEN] = asked_listen,
+	[KEEPER_CONNECT] = asked_connect, [KEEPER_CANCEL] = asked_cancel,
+	[KEEPER_SIGNAL] = asked_signal,
+};
+
+/* -1 when the supervisor is gone, or not to be understood. */
+static int hear_supervisor(struct inside *k)
+{
+	struct keeper_packet p;
+	struct err e;
+
+	for (int i = 0; i < TURN_MAX; i++) {
+		_cleanup_fdpass_ struct fdpass fds;
+		int r = keeper_receive(k->channel, KEEPER_ASKS, &p, &fds, &e);
+
+		if (r <= 0)
+			return r;
+		handlers[p.message](k, &p, &fds);
+	}
+	return 0;
+}
+
+/* ---- what goes round ---- */
+
+static void lose(struct bypasses *b, uint64_t n)
+{
+	b->lost += n;
+	if (b->lost_due == 0)
+		b->lost_due = mono_ms() + LOST_MS;
+}
+
+static void earn(struct bypasses *b)
+{
+	int64_t now = mono_ms();
+	int64_t more = (now - b->earned) / BYPASSES_MS;
+
+	b->earned += more * BYPASSES_MS;
+	b->credit = (unsigned)MIN((int64_t)BYPASSES_MAX, b->credit + more);
+}
+
+static void tell_bypass(const struct bypass *bypass, void *arg)
+{
+	struct inside *k = arg;
+	struct keeper_packet p = {.message = KEEPER_BYPASS, .bypass = *bypass};
+
+	earn(&k->bypasses);
+	if (k->bypasses.credit > 0 && try_to_tell(k->channel, &p, -1) == 0)
+		k->bypasses.credit--;
+	else
+		lose(&k->bypasses, 1);
+}
+
+static void hear_kernel(struct inside *k)
+{
+	_Alignas(8) char bytes[NFLOG_READ_MAX];
+
+	for (int i = 0; k->bypasses.fd >= 0 && i < TURN_MAX; i++) {
+		ssize_t n = recv(k->bypasses.fd, bytes, sizeof bytes, 0);
+		if (n < 0 && errno == ENOBUFS)
+			lose(&k->bypasses, 1); /* or more: nobody counted */
+		else if (n < 0)
+			return;
+		else
+			nflog_parse(bytes, (size_t)n, tell_bypass, k);
+	}
+}
+
+static void tell_lost(struct inside *k)
+{
+	struct bypasses *b = &k->bypasses;
+	struct keeper_packet p = {.message = KEEPER_BYPASSES_LOST, .lost = b->lost};
+	int64_t now = mono_ms();
+
+	if (b->lost_due == 0 || b->lost_due > now)
+		return;
+	b->lost_due = now + LOST_MS;
+	if (try_to_tell(k->channel, &p, -1) < 0)
+		return;
+	b->lost = 0;
+	b->lost_due = 0;
+}
+
+/* ---- the loop ---- */
+
+static int until(int64_t due)
+{
+	return due == 0 ? -1 : (int)MAX(due - mono_ms(), 0);
+}
+
+static void look_at_signals(const struct inside *k)
+{
+	struct signalfd_siginfo s;
+
+	while (read(k->signals, &s, sizeof s) == sizeof s)
+		;
+}
+
+static void wait_for_more(const struct inside *k)
+{
+	struct pollfd p[WORKLOADS_POLL_MAX + 3] = {
+		{.fd = k->channel, .events = POLLIN},
+		{.fd = k->signals, .events = POLLIN},
+		{.fd = k->bypasses.fd, .events = POLLIN},
+	};
+	int ms = until(k->bypasses.lost_due);
+	size_t n = 3 + workloads_poll(&k->workloads, p + 3, &ms);
+
+	poll(p, n, ms);
+	look_at_signals(k);
+}
+
+static void run(struct inside *k)
+{
+	while (hear_supervisor(k) == 0) {
+		workloads_look(&k->workloads);
+		hear_kernel(k);
+		tell_lost(k);
+		wait_for_more(k);
+	}
+}
+
+/* ---- the start ---- */
+
+/* What is left is for making a nursery again, and for signals. */
+static int drop_capabilities(struct err *e)
+{
+	const uint64_t kept =
+		1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SETPCAP | 1u << CAP_KILL;
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return err_sys(e, "read the keeper's capabilities");
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		data[i].permitted &= (uint32_t)(kept >> 32 * i);
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &head, data) < 0 ? err_sys(e, "drop the keeper's capabilities")
+						    : 0;
+}
+
+/* Ours are SIGCHLD, which is read, and SIGKILL: the others are the supervisor's, and workloads take the
+ * defaults back. */
+static int take_signals(struct inside *k, struct err *e)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGUSR1, SIGUSR2};
+	sigset_t child;
+
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_SETMASK, &child, NULL);
+	k->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	return k->signals < 0 ? err_sys(e, "signalfd") : 0;
+}
+
+static int put_on_filter(struct err *e)
+{
+	struct seccomp_filter filter;
+
+	seccomp_make(SECCOMP_PRELUDE, &filter);
+	return seccomp_install(&filter) < 0 ? err_sys(e, "install the keeper's seccomp filter") : 0;
+}
+
+/* Whether the workloads are who we are already; then there is nobody else to be. */
+static bool is_ours(const struct identity *id)
+{
+	return id && geteuid() == id->uid && getegid() == id->gid;
+}
+
+static void hear_of_bypasses(struct inside *k, const struct rung_report *report, struct err *e)
+{
+	k->bypasses = (struct bypasses){.fd = -1, .credit = BYPASSES_MAX, .earned = mono_ms()};
+	*e = report->lost;
+	if (report->refuses && nflog_open(POCKET_LOG_GROUP, &k->bypasses.fd, e) < 0)
+		k->bypasses.fd = -1;
+}
+
+/* Sets up all that comes after the rung, and says how that went. */
+static int settle(struct inside *k, const struct keeper_config *c, const struct rung_report *report)
+{
+	struct keeper_hello hello = {0};
+	struct err none;
+	uid_t as = c->confine.identity ? c->confine.identity->uid : (uid_t)KEEPER_NOBODY;
+
+	_cleanup_close_ int diag = nl_open(NETLINK_SOCK_DIAG, &none);
+	hear_of_bypasses(k, report, &hello.not_logged);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (take_signals(k, &hello.failed) < 0 || put_on_filter(&hello.failed) < 0 ||
+	    drop_capabilities(&hello.failed) < 0 ||
+	    workloads_init(&k->workloads, &c->confine, as, k->channel, &hello.confined,
+			   &hello.failed) < 0)
+		fdpass_send(k->channel, &hello, sizeof hello, NULL, 0);
+	else if (fdpass_send(k->channel, &hello, sizeof hello, &diag, diag >= 0) == 0)
+		return 0;
+	return -1;
+}
+
+/* One that is not 0, 1 or 2, which the supervisor may have been started without. */
+static int above_stdio(int fd)
+{
+	if (fd >= 0 && fd <= STDERR_FILENO)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return fd;
+}
+
+void keeper_live(const struct keeper_config *config, int channel)
+{
+	static struct inside k;
+	struct keeper_config c = *config;
+	struct rung_report report;
+
+	channel = above_stdio(channel);
+	c.confine.landlock_fd = above_stdio(c.confine.landlock_fd);
+	fds_set_stdio_aside();
+	fds_close_all_but((int[]){channel, c.confine.landlock_fd}, 2);
+	setsid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	if (c.rung == RUNG_USERNS && is_ours(c.confine.identity))
+		c.confine.identity = NULL;
+	/* those of the container's first process; in a new user namespace it is too late */
+	syscall(SYS_setgroups, 0, NULL);
+
+	struct rung_climber climber = {c.rung, c.port, c.confine.identity};
+	rung_climb(&climber, channel, &report);
+	if (fdpass_send(channel, &report, sizeof report, NULL, 0) < 0 || !report.works)
+		_exit(1);
+	k.config = &c;
+	k.channel = channel;
+	if (settle(&k, &c, &report) == 0)
+		run(&k);
+	uid_t as = c.confine.identity ? c.confine.identity->uid : (uid_t)KEEPER_NOBODY;
+	_exit(keeper_kill_all(as, END_MS) ? 0 : 1);
+}

@@ -1,0 +1,287 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "isolate/keeper_workload.h"
+
+int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
+		   struct confine_result *out, struct err *e)
+{
+	memset(w, 0, sizeof *w);
+	w->confine = c;
+	w->as = as;
+	w->channel = channel;
+	if (nursery_make(&w->nursery, c, e) < 0)
+		return -1;
+	return nursery_hello(&w->nursery, out, WORKLOAD_ASKED_MS, e);
+}
+
+/* ---- the table ---- */
+
+static void move(struct workloads *w, struct workload *one, enum workload_state to)
+{
+	w->n += (one->state == WORKLOAD_FREE) - (to == WORKLOAD_FREE);
+	w->asked += (to == WORKLOAD_ASKED) - (one->state == WORKLOAD_ASKED);
+	w->starting += (to == WORKLOAD_STARTING) - (one->state == WORKLOAD_STARTING);
+	one->state = to;
+	if (to != WORKLOAD_ASKED && to != WORKLOAD_STARTING && one->report >= 0) {
+		close(one->report);
+		one->report = -1;
+	}
+}
+
+static struct workload *find_free(struct workloads *w)
+{
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX; i++)
+		if (w->all[i].state == WORKLOAD_FREE)
+			return &w->all[i];
+	return NULL;
+}
+
+static struct workload *find_pid(struct workloads *w, pid_t pid)
+{
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX; i++)
+		if (w->all[i].state > WORKLOAD_ASKED && w->all[i].pid == pid)
+			return &w->all[i];
+	return NULL;
+}
+
+static bool has_report(const struct workload *one)
+{
+	return one->state == WORKLOAD_ASKED || one->state == WORKLOAD_STARTING;
+}
+
+/* ---- starting one ---- */
+
+/* A nursery that has gone is only missed here. */
+static int order(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds,
+		 int report, struct err *e)
+{
+	for (int attempt = 0;; attempt++) {
+		if (w->nursery.pid == 0 && nursery_make(&w->nursery, w->confine, e) < 0)
+			return err_wrap(e, "make the nursery");
+		if (nursery_order(&w->nursery, p->terminal != 0, fds->fd[0], fds->fd + 1, report,
+				  e) == 0)
+			return 0;
+		if (attempt > 0 || e->code != EPIPE)
+			return -1;
+		nursery_end(&w->nursery, w->as);
+	}
+}
+
+static int start(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds,
+		 struct err *e)
+{
+	struct workload *one = find_free(w);
+	int pair[2];
+
+	if (fds->lost)
+		return err_set(e, EMFILE, "the keeper has no room for descriptors");
+	if (!one)
+		return err_set(e, EAGAIN, "%d workloads are running", KEEPER_WORKLOADS_MAX);
+	if (w->asked + w->starting >= KEEPER_CALLS_MAX)
+		return err_set(e, EAGAIN, "%d workloads are starting", KEEPER_CALLS_MAX);
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	_cleanup_close_ int ours = pair[0], theirs = pair[1];
+	fcntl(ours, F_SETFL, O_NONBLOCK);
+	if (order(w, p, fds, theirs, e) < 0)
+		return -1;
+	*one = (struct workload){
+		.id = p->id,
+		.report = steal_fd(&ours),
+		.deadline = mono_ms() + WORKLOAD_ASKED_MS,
+	};
+	move(w, one, WORKLOAD_ASKED);
+	return 0;
+}
+
+void workload_spawn(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds)
+{
+	struct err e;
+
+	if (start(w, p, fds, &e) < 0)
+		keeper_tell_failure(w->channel, p->id, &e);
+}
+
+static void fail(struct workloads *w, const struct workload *one, const struct err *why)
+{
+	if (!one->cancelled)
+		keeper_tell_failure(w->channel, one->id, why);
+}
+
+static void kill_one(struct workloads *w, const struct workload *one)
+{
+	/* the group, when it has made its session already */
+	keeper_kill(w->as, -one->pid, SIGKILL);
+	keeper_kill(w->as, one->pid, SIGKILL);
+}
+
+/* False when there is nothing more to read now. */
+static bool read_pid(struct workloads *w, struct workload *one)
+{
+	struct err e;
+	ssize_t n = read(one->report, &one->pid, sizeof one->pid);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n != sizeof one->pid) {
+		err_set(&e, ECHILD, "the nursery ended, or had no room for descriptors");
+		fail(w, one, &e);
+		move(w, one, WORKLOAD_FREE);
+		return false;
+	}
+	move(w, one, WORKLOAD_STARTING);
+	if (one->cancelled && one->pid > 0)
+		kill_one(w, one);
+	return true;
+}
+
+static void read_outcome(struct workloads *w, struct workload *one)
+{
+	struct keeper_packet done = {.message = KEEPER_DONE, .id = one->id, .pid = one->pid};
+	struct err why;
+	ssize_t n = read(one->report, &why, sizeof why);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == 0 && one->pid > 0) {
+		if (!one->cancelled)
+			keeper_tell(w->channel, &done, -1);
+		move(w, one, WORKLOAD_RUNNING);
+		return;
+	}
+	/* it comes from a process that is the workload's but for the program */
+	if (n != sizeof why || why.code == 0)
+		err_set(&why, EPROTO, "the workload's start failed without a reason");
+	why.text[sizeof why.text - 1] = '\0';
+	fail(w, one, &why);
+	/* pid 0: it was never cloned */
+	move(w, one, one->pid > 0 ? WORKLOAD_FAILED : WORKLOAD_FREE);
+}
+
+static void read_report(struct workloads *w, struct workload *one)
+{
+	if (one->state == WORKLOAD_ASKED && !read_pid(w, one))
+		return;
+	if (one->state == WORKLOAD_STARTING)
+		read_outcome(w, one);
+}
+
+static void read_reports(struct workloads *w)
+{
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX && w->asked + w->starting > 0; i++)
+		if (has_report(&w->all[i]))
+			read_report(w, &w->all[i]);
+}
+
+/* A nursery that has orders and does not carry them out is stopped, or worse. */
+static void look_at_deadlines(struct workloads *w)
+{
+	int64_t now = mono_ms();
+	struct err e;
+
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX && w->asked > 0; i++) {
+		struct workload *one = &w->all[i];
+		if (one->state != WORKLOAD_ASKED || one->deadline > now)
+			continue;
+		nursery_end(&w->nursery, w->as);
+		err_set(&e, ETIMEDOUT, "the nursery did not start the workload");
+		fail(w, one, &e);
+		move(w, one, WORKLOAD_FREE);
+	}
+}
+
+/* It only ever says one thing, at its start; when that is a failure, its orders fail as it ends. */
+static void look_at_nursery(struct workloads *w)
+{
+	struct confine_result result;
+	struct err e;
+
+	if (w->nursery.pid != 0 && nursery_hello(&w->nursery, &result, 0, &e) < 0 &&
+	    e.code != ETIMEDOUT)
+		nursery_end(&w->nursery, w->as);
+}
+
+/* ---- the end of one ---- */
+
+static void ended(struct workloads *w, pid_t pid, int status)
+{
+	struct workload *one = find_pid(w, pid);
+	struct keeper_packet p = {.message = KEEPER_EXITED,
+				  .exited = {.pid = pid, .status = status}};
+
+	if (pid == w->nursery.pid)
+		nursery_forget(&w->nursery);
+	if (!one)
+		return;
+	/* all its ends of the pipe are closed: this is the last of it */
+	if (has_report(one))
+		read_report(w, one);
+	if (one->state == WORKLOAD_RUNNING && !one->cancelled)
+		keeper_tell(w->channel, &p, -1);
+	move(w, one, WORKLOAD_FREE);
+}
+
+/* Nobody is reaped while a pid is yet to be told: it could be the one. That is over in a moment, or at
+ * the deadline. */
+static void reap(struct workloads *w)
+{
+	int status;
+	pid_t pid;
+
+	while (w->asked == 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0)
+		ended(w, pid, status);
+}
+
+void workload_cancel(struct workloads *w, uint32_t id)
+{
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX; i++) {
+		struct workload *one = &w->all[i];
+		if (one->state == WORKLOAD_FREE || one->id != id)
+			continue;
+		one->cancelled = true;
+		if (one->state > WORKLOAD_ASKED)
+			kill_one(w, one);
+	}
+}
+
+void workload_signal(struct workloads *w, pid_t pid, int signo)
+{
+	if (pid > 0 && find_pid(w, pid))
+		keeper_kill(w->as, -pid, signo);
+}
+
+/* ---- the loop's view ---- */
+
+size_t workloads_poll(const struct workloads *w, struct pollfd *p, int *ms)
+{
+	int64_t now = mono_ms();
+	size_t n = 0;
+
+	if (w->nursery.pid != 0)
+		p[n++] = (struct pollfd){.fd = w->nursery.channel, .events = POLLIN};
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX && n < WORKLOADS_POLL_MAX; i++) {
+		const struct workload *one = &w->all[i];
+		if (w->asked + w->starting == 0)
+			break;
+		if (has_report(one))
+			p[n++] = (struct pollfd){.fd = one->report, .events = POLLIN};
+		if (one->state == WORKLOAD_ASKED && (*ms < 0 || one->deadline - now < *ms))
+			*ms = (int)MAX(one->deadline - now, 0);
+	}
+	return n;
+}
+
+void workloads_look(struct workloads *w)
+{
+	read_reports(w);
+	look_at_deadlines(w);
+	look_at_nursery(w);
+	reap(w);
+}

@@ -1,0 +1,69 @@
+/*
+ * The workloads of a keeper: a table of all that are asked for or alive. Included by
+ * src/isolate/keeper_inside.c, keeper_workload.c and their tests only.
+ *
+ *	free --> ASKED --pid--> STARTING --end of file--> RUNNING --reaped--> told, free
+ *	           |                |
+ *	           |                +--error--> FAILED (told; its end is told to nobody) --reaped--> free
+ *	           +--end of file, or too late: told, free
+ */
+#ifndef OPENSHELL_ISOLATE_KEEPER_WORKLOAD_H
+#define OPENSHELL_ISOLATE_KEEPER_WORKLOAD_H
+
+#include <poll.h>
+
+#include "isolate/keeper_impl.h"
+#include "isolate/nursery.h"
+
+enum { WORKLOAD_ASKED_MS = 5000 }; /* from an order to the clone, which takes less than one */
+
+enum workload_state {
+	WORKLOAD_FREE,
+	WORKLOAD_ASKED,    /* the nursery has the order; no pid yet */
+	WORKLOAD_STARTING, /* it is there, and before its exec */
+	WORKLOAD_RUNNING,
+	WORKLOAD_FAILED,
+};
+
+struct workload {
+	enum workload_state state;
+	bool cancelled; /* it is killed as soon as it is there, and nobody is told */
+	uint32_t id;    /* of the request */
+	pid_t pid;
+	int report;       /* the pipe's end, while ASKED or STARTING */
+	int64_t deadline; /* while ASKED */
+};
+
+struct workloads {
+	struct workload all[KEEPER_WORKLOADS_MAX];
+	unsigned n, asked, starting; /* not FREE; ASKED; STARTING */
+	struct nursery nursery;
+	const struct confine *confine;
+	uid_t as; /* for keeper_kill */
+	int channel;
+};
+
+/* How many descriptors workloads_poll may ask for. */
+enum { WORKLOADS_POLL_MAX = KEEPER_CALLS_MAX + 1 };
+
+/* Makes the nursery too. */
+int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
+		   struct confine_result *out, struct err *e);
+
+/* Starts one; what becomes of it is told over the channel. */
+void workload_spawn(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds);
+/* Kills the one of that request. */
+void workload_cancel(struct workloads *w, uint32_t id);
+void workload_signal(struct workloads *w, pid_t pid, int signo);
+
+/* What to wait for: appends to p, shortens *ms. */
+size_t workloads_poll(const struct workloads *w, struct pollfd *p, int *ms);
+/* Looks at all that may have happened: reports, what has ended, what is too late. */
+void workloads_look(struct workloads *w);
+
+/* Tells the supervisor, and waits until there is room: nothing else is to do for one that does not read,
+ * and its end ends the wait. */
+void keeper_tell(int channel, const struct keeper_packet *p, int fd);
+void keeper_tell_failure(int channel, uint32_t id, const struct err *why);
+
+#endif

@@ -1,0 +1,259 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "base/util.h"
+#include "isolate/fds.h"
+#include "isolate/keeper_impl.h"
+#include "isolate/nursery.h"
+#include "net/fdpass.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* What comes with an order. */
+enum { ORDER_TEXT, ORDER_STDIO, ORDER_REPORT = ORDER_STDIO + 3, ORDER_FDS };
+
+struct order {
+	uint32_t terminal;
+};
+
+struct hello {
+	int failed; /* whether result says which step did */
+	struct confine_result result;
+};
+
+/* ---- a workload, until its exec ---- */
+
+/* Ignored signals outlive an exec. Those that the C library keeps for itself are refused, and default. */
+static void reset_signals(void)
+{
+	struct sigaction plain = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int s = 1; s < NSIG; s++)
+		sigaction(s, &plain, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Mapped and not copied: this process is an exec away from losing it. */
+static int read_text(int fd, struct nursery_text *out, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "look at the arguments");
+	if (st.st_size < 1 || st.st_size > KEEPER_TEXT_MAX)
+		return err_set(e, EPROTO, "a workload's text of %lld bytes", (long long)st.st_size);
+	size_t n = (size_t)st.st_size;
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_sys(e, "map the arguments");
+	return nursery_text_read(p, n, out, e);
+}
+
+static int set_stdio(const struct fdpass *fds, bool terminal, struct err *e)
+{
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds->fd[ORDER_STDIO + i], i) < 0)
+			return err_sys(e, "dup2");
+	if (terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
+		return err_sys(e, "take the terminal");
+	return 0;
+}
+
+static const char *path_of(char *const *env)
+{
+	for (; *env; env++)
+		if (strncmp(*env, "PATH=", 5) == 0)
+			return *env + 5;
+	return DEFAULT_PATH;
+}
+
+/* An execvpe that looks into the PATH of the new environment. Always fails, with errno. */
+static void execute(char *const *argv, char *const *env)
+{
+	struct str rest = str_of(path_of(env));
+	bool refused = false;
+	char path[PATH_MAX];
+
+	if (strchr(argv[0], '/') || argv[0][0] == '\0') {
+		execve(argv[0], argv, env);
+		return;
+	}
+	do {
+		struct str dir = str_cut(&rest, ':');
+		const char *slash = dir.n ? "/" : "";
+		int n = snprintf(path, sizeof path, "%.*s%s%s", STR_FMT(dir), slash, argv[0]);
+
+		if (n < 0 || (size_t)n >= sizeof path)
+			continue;
+		execve(path, argv, env);
+		if (errno == EACCES)
+			refused = true;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return;
+	} while (rest.p);
+	errno = refused ? EACCES : ENOENT;
+}
+
+static int become(const struct fdpass *fds, bool terminal, pid_t keeper, struct err *e)
+{
+	static struct nursery_text text;
+
+	/* after confine_self, which clears it; and the keeper may have died before */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != keeper)
+		return err_set(e, ESRCH, "the keeper is gone");
+	reset_signals();
+	if (setsid() < 0)
+		return err_sys(e, "setsid");
+	if (read_text(fds->fd[ORDER_TEXT], &text, e) < 0)
+		return -1;
+	if (chdir(text.cwd) < 0)
+		return err_sys(e, "chdir %s", text.cwd);
+	if (set_stdio(fds, terminal, e) < 0)
+		return -1;
+	execute(text.argv, text.env);
+	return err_sys(e, "exec %s", text.argv[0]);
+}
+
+/* The keeper learns the pid from the clone itself: so it does even when the nursery is killed now. */
+_Noreturn static void be_workload(const struct fdpass *fds, bool terminal, pid_t keeper)
+{
+	int report = fds->fd[ORDER_REPORT];
+	pid_t self = getpid();
+	struct err e = {0};
+
+	if (write(report, &self, sizeof self) != sizeof self)
+		_exit(126);
+	become(fds, terminal, keeper, &e);
+	_exit(write(report, &e, sizeof e) == sizeof e ? 127 : 126);
+}
+
+/* ---- the nursery ---- */
+
+/* The C library's fork would not do: the child shall be the keeper's. Nobody here caches a pid. */
+static void carry_out(const struct order *o, const struct fdpass *fds, pid_t keeper)
+{
+	long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	struct err e = {0};
+	pid_t none = 0;
+
+	if (pid == 0)
+		be_workload(fds, o->terminal, keeper);
+	if (pid > 0)
+		return;
+	err_sys(&e, "clone");
+	/* when it cannot be told, the end of the pipe tells it */
+	if (write(fds->fd[ORDER_REPORT], &none, sizeof none) == sizeof none &&
+	    write(fds->fd[ORDER_REPORT], &e, sizeof e) < 0)
+		return;
+}
+
+_Noreturn static void nurse(int channel, pid_t keeper)
+{
+	for (;;) {
+		struct order o;
+		struct fdpass fds;
+		ssize_t n = fdpass_receive(channel, &o, sizeof o, &fds);
+
+		if (n <= 0)
+			_exit(0);
+		if (n == sizeof o && fds.n == ORDER_FDS)
+			carry_out(&o, &fds, keeper);
+		fdpass_close(&fds);
+	}
+}
+
+_Noreturn static void live(const struct confine *c, int channel, pid_t keeper)
+{
+	const int kept[] = {channel, c->landlock_fd};
+	struct hello hello = {0};
+
+	fds_close_all_but(kept, ARRAY_LEN(kept));
+	setsid();
+	hello.failed = confine_self(c, &hello.result) < 0;
+	fds_close_all_but(kept, 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (getppid() != keeper || fdpass_send(channel, &hello, sizeof hello, NULL, 0) < 0 ||
+	    hello.failed)
+		_exit(1);
+	nurse(channel, keeper);
+}
+
+/* ---- the keeper's side ---- */
+
+int nursery_make(struct nursery *n, const struct confine *c, struct err *e)
+{
+	int pair[2];
+	pid_t keeper = getpid();
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "socketpair");
+	_cleanup_close_ int ours = pair[0], theirs = pair[1];
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(e, "fork");
+	if (pid == 0)
+		live(c, theirs, keeper);
+	/* orders do not block: one that finds no room fails */
+	fcntl(ours, F_SETFL, O_NONBLOCK);
+	*n = (struct nursery){.pid = pid, .channel = steal_fd(&ours)};
+	return 0;
+}
+
+int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, struct err *e)
+{
+	struct hello hello;
+	struct fdpass fds;
+	ssize_t got = fdpass_receive_within(n->channel, &hello, sizeof hello, &fds, ms);
+
+	fdpass_close(&fds);
+	if (got < 0)
+		return err_sys(e, "hear of the nursery");
+	if (got != sizeof hello)
+		return err_set(e, ECONNRESET, "the nursery is gone");
+	*out = hello.result;
+	errno = hello.result.error;
+	return hello.failed ? err_sys(e, "%s", confine_step_name(hello.result.failed)) : 0;
+}
+
+int nursery_order(const struct nursery *n, bool terminal, int text, const int stdio[3], int report,
+		  struct err *e)
+{
+	const int fds[ORDER_FDS] = {
+		[ORDER_TEXT] = text,     [ORDER_STDIO] = stdio[0], stdio[1], stdio[2],
+		[ORDER_REPORT] = report,
+	};
+	struct order o = {.terminal = terminal};
+
+	if (fdpass_send(n->channel, &o, sizeof o, fds, ORDER_FDS) < 0)
+		return err_sys(e, "order a workload");
+	return 0;
+}
+
+void nursery_end(struct nursery *n, uid_t as)
+{
+	if (n->pid == 0)
+		return;
+	keeper_kill(as, n->pid, SIGKILL);
+	nursery_forget(n);
+}
+
+void nursery_forget(struct nursery *n)
+{
+	close(n->channel);
+	*n = (struct nursery){.channel = -1};
+}
