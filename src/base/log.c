@@ -17,6 +17,8 @@ _Static_assert(ARRAY_LEN(level_words) == LOG_DEBUG + 1, "a word for each level")
 
 static enum log_level threshold = LOG_INFO;
 static enum log_format line_format = LOG_TEXT;
+static log_fn *diverted;
+static void *diverted_arg;
 
 void log_set_level(enum log_level level)
 {
@@ -26,6 +28,12 @@ void log_set_level(enum log_level level)
 void log_set_format(enum log_format format)
 {
 	line_format = format;
+}
+
+void log_divert(log_fn *fn, void *arg)
+{
+	diverted = fn;
+	diverted_arg = arg;
 }
 
 int log_level_parse(const char *name, enum log_level *out, struct err *e)
@@ -79,9 +87,14 @@ static bool needs_quotes(struct str s)
 	return s.n == 0;
 }
 
+static bool as_json(void)
+{
+	return line_format == LOG_JSON && !diverted;
+}
+
 static void add_text(struct buf *line, struct str s)
 {
-	if (line_format == LOG_JSON || needs_quotes(s))
+	if (as_json() || needs_quotes(s))
 		add_quoted(line, s);
 	else
 		buf_str(line, s);
@@ -125,7 +138,7 @@ static void add_fields(struct buf *line, const char *fields, va_list *ap)
 	while (rest.n > 0) {
 		struct str spec = str_cut(&rest, ' ');
 		struct str key = str_cut(&spec, '=');
-		if (line_format == LOG_JSON)
+		if (as_json())
 			buf_printf(line, ",\"%.*s\":", STR_FMT(key));
 		else
 			buf_printf(line, " %.*s=", STR_FMT(key));
@@ -146,33 +159,46 @@ static void write_all(struct str s)
 	}
 }
 
-void log_write(enum log_level level, const char *msg, const char *fields, ...)
+/* What stands before the fields. */
+static void add_head(struct buf *line, enum log_level level, const char *msg)
 {
-	int saved = errno;
 	char when[64];
 	struct timespec ts;
 	struct tm tm;
-	va_list ap;
 
-	if (level > threshold)
-		return;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
 	size_t n = strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(when + n, sizeof when - n, ".%03ldZ", ts.tv_nsec / 1000000);
-
-	_cleanup_buf_ struct buf line = BUF_INIT(LINE_MAX_BYTES);
 	if (line_format == LOG_JSON) {
-		buf_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when,
+		buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when,
 			   level_names[level]);
-		add_quoted(&line, str_of(msg));
+		add_quoted(line, str_of(msg));
 	} else {
-		buf_printf(&line, "%s %s %s", when, level_words[level], msg);
+		buf_printf(line, "%s %s %s", when, level_words[level], msg);
 	}
+}
+
+void log_write(enum log_level level, const char *msg, const char *fields, ...)
+{
+	int saved = errno;
+	va_list ap;
+
+	if (level > (diverted ? MAX(threshold, LOG_INFO) : threshold))
+		return;
+	_cleanup_buf_ struct buf line = BUF_INIT(LINE_MAX_BYTES);
+	if (diverted)
+		buf_cstr(&line, msg);
+	else
+		add_head(&line, level, msg);
 	va_start(ap, fields);
 	add_fields(&line, fields, &ap);
 	va_end(ap);
-	buf_cstr(&line, line_format == LOG_JSON ? "}\n" : "\n");
-	write_all(buf_view(&line));
+	if (diverted) {
+		diverted(diverted_arg, level, buf_view(&line));
+	} else {
+		buf_cstr(&line, line_format == LOG_JSON ? "}\n" : "\n");
+		write_all(buf_view(&line));
+	}
 	errno = saved;
 }

@@ -10,6 +10,7 @@
 #define OPENSHELL_BASE_LOG_H
 
 #include "base/err.h"
+#include "base/str.h"
 #include "base/util.h"
 
 enum log_level {
@@ -33,6 +34,11 @@ enum log_format {
 #define log_debug(msg, ...) log_write(LOG_DEBUG, msg, " " __VA_ARGS__)
 
 void log_write(enum log_level level, const char *msg, const char *fields, ...) PRINTF(3, 4);
+
+/* Lines go to fn from now on, instead of to stderr: text is the message and its fields, as text, and
+ * borrowed. fn chooses by level; of debug it hears only at that level. It must not log. NULL: stderr. */
+typedef void log_fn(void *arg, enum log_level level, struct str text);
+void log_divert(log_fn *fn, void *arg);
 
 void log_set_level(enum log_level level);
 void log_set_format(enum log_format format);

@@ -40,8 +40,8 @@ enum ocsf_class {
 	OCSF_CLASS_COUNT,
 };
 
-/* Each class has its own; they share the numbers. An HTTP event's is its method's when left out, a
- * configuration's and a base event's are Log and Other. */
+/* Each class has its own; they share the numbers. Left out, it is Log of a configuration, an HTTP
+ * event's is its method's, and of the others Other. */
 enum ocsf_activity {
 	OCSF_NET_OPEN = 1, /* SSH events have these seven too */
 	OCSF_NET_CLOSE,
@@ -67,9 +67,6 @@ enum ocsf_activity {
 	OCSF_LIFECYCLE_DISABLE,
 
 	OCSF_CONFIG_LOG = 1,
-
-	OCSF_API_CREATE = 1,
-	OCSF_API_READ,
 
 	OCSF_OTHER = 99,
 };
@@ -198,8 +195,9 @@ enum {
 	OCSF_SHORTHAND_MAX = 3968,
 };
 
-/* The line for a person (contract 7.3), without time and newline; one line of printable UTF-8. */
-void ocsf_shorthand(const struct ocsf_event *ev, char out[OCSF_SHORTHAND_MAX]);
+/* The line for a person (contract 7.3), without time and newline: one line of printable UTF-8, and a
+ * C string. Its length. */
+size_t ocsf_shorthand(const struct ocsf_event *ev, char out[OCSF_SHORTHAND_MAX]);
 
 /* The record for a program (contract 7.2), appended to out without a newline; its keys are sorted.
  * False when out is full. */

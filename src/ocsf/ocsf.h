@@ -54,6 +54,10 @@ void ocsf_set_sink(struct ocsf *o, ocsf_sink_fn *fn, void *arg);
 /* Tells an event everywhere. o may be NULL: nobody listens. */
 void ocsf_emit(struct ocsf *o, const struct ocsf_event *ev);
 
+/* Sends the lines of base/log.h here as well (log_divert), with the target "openshell", until ocsf_free;
+ * their level on stderr is this emitter's. */
+void ocsf_divert_log(struct ocsf *o);
+
 /* An ordinary line in the same places: `<time> <LEVEL> <target>: <text>`. The file has no debug. */
 void ocsf_log(struct ocsf *o, enum log_level level, const char *target, struct str text);
 
