@@ -47,8 +47,8 @@ static const struct opt table[] = {
 	 .group = "Wall",
 	 .help = "isolated: egress is enforced, or nothing starts; auto (default): the first rung "
 		 "of "
-		 "the ladder that works; host: the host's network, egress observed. "
-		 "" NETWORK_MODE_ENV " may say isolated or auto"},
+		 "the ladder that works; host: the host's network, observed. "
+		 "Also " NETWORK_MODE_ENV},
 	{.name = "min-rung",
 	 .arg = "RUNG",
 	 .def = "host",
@@ -224,15 +224,13 @@ static int check_network_mode(struct sandbox_options *o, struct err *e)
 	const char *text = argv ? o->network_mode_name : env;
 
 	o->network_mode = NETWORK_AUTO;
+	o->network_mode_from = "default";
 	if (str_empty(text))
 		return 0;
+	o->network_mode_from = argv ? "--network-mode" : NETWORK_MODE_ENV;
 	if (mode_parse(text, &o->network_mode) < 0)
 		return err_set(e, EINVAL, "%s '%s' is none of: isolated, auto, host",
-			       argv ? "--network-mode" : NETWORK_MODE_ENV, text);
-	if (!argv && o->network_mode == NETWORK_HOST) {
-		o->network_mode = NETWORK_AUTO;
-		o->host_by_environment = true;
-	}
+			       o->network_mode_from, text);
 	return 0;
 }
 
@@ -242,9 +240,8 @@ static int check_min_rung(struct sandbox_options *o, struct err *e)
 		if (streq(o->min_rung_name, rung_name((enum rung)i))) {
 			o->min_rung = (enum rung)i;
 			if (o->network_mode == NETWORK_HOST && o->min_rung < RUNG_HOST)
-				return err_set(e, EINVAL,
-					       "--network-mode host contradicts --min-rung %s",
-					       o->min_rung_name);
+				return err_set(e, EINVAL, "%s host contradicts --min-rung %s",
+					       o->network_mode_from, o->min_rung_name);
 			return 0;
 		}
 	}

@@ -2,10 +2,11 @@
  * The command line of the door `sandbox` (supervisor contract 1.2) as one table. No I/O.
  *
  * The environment of a container is its driver's, but an image may set (ENV) what the driver does not. So
- * what could weaken the wall is taken from argv alone: --min-rung, the corporate proxy, the network mode
- * `host`, the binary identity `relaxed`. OPENSHELL_NETWORK_MODE may ask for `isolated` or `auto`; `host` in it,
- * and OPENSHELL_NETWORK_BINARY_IDENTITY, are not followed, and that is told. And a policy that only the
- * environment names does not take the place of a gateway's.
+ * what could weaken the wall is taken from argv alone: --min-rung, the corporate proxy, and the binary identity
+ * `relaxed` (OPENSHELL_NETWORK_BINARY_IDENTITY is not followed, which is told). OPENSHELL_NETWORK_MODE is how
+ * our drivers hand on what a sandbox's owner chose, and is followed; under a driver that does not set it an
+ * image could. --min-rung is proof against that. And a policy that only the environment names does not take the
+ * place of a gateway's.
  */
 #ifndef OPENSHELL_SUPERVISOR_OPTIONS_H
 #define OPENSHELL_SUPERVISOR_OPTIONS_H
@@ -49,7 +50,7 @@ struct sandbox_options {
 
 	/* what follows from them */
 	enum network_mode network_mode;
-	bool host_by_environment; /* OPENSHELL_NETWORK_MODE=host was not followed */
+	const char *network_mode_from; /* who chose it: "--network-mode", the variable, "default" */
 	enum rung min_rung;
 	bool identity_relaxed; /* any program may do what the policy allows some */
 	enum log_level log_level;

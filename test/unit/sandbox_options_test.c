@@ -86,24 +86,27 @@ TEST(options_a_command_needs_no_dashes)
 	STREQ(o.command[1], "-1");
 }
 
-TEST(options_network_mode_is_argvs_where_it_weakens)
+TEST(options_network_mode_of_argv_wins)
 {
 	no_environment();
 	setenv("OPENSHELL_NETWORK_MODE", "isolated", 1);
 	EQ(parse(""), 0);
 	EQ(o.network_mode, NETWORK_ISOLATED);
+	STREQ(o.network_mode_from, "OPENSHELL_NETWORK_MODE");
 	EQ(parse("--network-mode host"), 0);
 	EQ(o.network_mode, NETWORK_HOST);
-	OK(!o.host_by_environment);
 	setenv("OPENSHELL_NETWORK_MODE", "host", 1);
 	EQ(parse(""), 0);
-	EQ(o.network_mode, NETWORK_AUTO);
-	OK(o.host_by_environment);
+	EQ(o.network_mode, NETWORK_HOST);
 	EQ(parse("--network-mode isolated"), 0);
 	EQ(o.network_mode, NETWORK_ISOLATED);
+	HAS(refused("--min-rung userns"), "OPENSHELL_NETWORK_MODE host contradicts");
 	setenv("OPENSHELL_NETWORK_MODE", "bridge", 1);
 	HAS(refused(""), "OPENSHELL_NETWORK_MODE 'bridge' is none of: isolated, auto, host");
-	/* nor do these listen to it */
+}
+
+TEST(options_of_the_wall_do_not_listen_to_the_environment)
+{
 	no_environment();
 	setenv("OPENSHELL_MIN_RUNG", "pocket", 1);
 	setenv("OPENSHELL_NETWORK_BINARY_IDENTITY", "relaxed", 1);

@@ -1,0 +1,30 @@
+/*
+ * All that is decided and made ready before anything is forked: the policy, who the sandbox is, its files,
+ * what it is confined by. In this order (supervisor contract 1.9), while the supervisor has all its rights.
+ */
+#ifndef OPENSHELL_SUPERVISOR_PREPARE_H
+#define OPENSHELL_SUPERVISOR_PREPARE_H
+
+#include "isolate/landlock.h"
+#include "isolate/seccomp.h"
+#include "ocsf/ocsf.h"
+#include "policy/policy.h"
+#include "supervisor/options.h"
+#include "supervisor/who.h"
+
+struct prepared {
+	struct policy *policy; /* published */
+	struct rights rights;
+	struct who who;
+	struct sandbox_paths paths; /* borrows from policy, and from the options */
+	struct landlock landlock;
+	struct seccomp_filter filter;
+};
+
+/* Where a gateway has the policy and none is given, the restrictive default takes its place (contract
+ * 2.5). *out is released by prepared_fini, also on failure. */
+int prepare(struct prepared *out, const struct sandbox_options *o, struct ocsf *events,
+	    struct err *e);
+void prepared_fini(struct prepared *p);
+
+#endif

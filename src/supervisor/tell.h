@@ -1,0 +1,32 @@
+/*
+ * What the supervisor itself tells, as OCSF events (supervisor contract 7.4, 7.5): one function for each
+ * kind, so that the same thing is always told in the same words. docs/events.md lists them.
+ */
+#ifndef OPENSHELL_SUPERVISOR_TELL_H
+#define OPENSHELL_SUPERVISOR_TELL_H
+
+#include "base/util.h"
+#include "isolate/nflog.h"
+#include "ocsf/ocsf.h"
+#include "supervisor/options.h"
+
+/* A state of the configuration: CONFIG:LABEL and a sentence. From OCSF_MEDIUM on it is a failure. */
+void tell_config(struct ocsf *o, const char *label, enum ocsf_severity severity, const char *fmt,
+		 ...) PRINTF(4, 5);
+
+/* A finding of contract 7.5. */
+void tell_finding(struct ocsf *o, const char *uid, const char *title, enum ocsf_severity severity,
+		  const char *detail);
+
+/* The network is the host's: contract appendix C. */
+void tell_host_mode(struct ocsf *o, enum network_mode asked, const char *reason);
+
+/* A program went round the proxy and was refused; program is "" and pid 0 when nobody knows it. */
+void tell_bypass(struct ocsf *o, const struct bypass *b, const char *program, pid_t pid);
+
+/* The main process has begun, and has ended. */
+void tell_launch(struct ocsf *o, const char *program, pid_t pid);
+void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_code,
+		    const char *message, enum ocsf_severity severity);
+
+#endif
