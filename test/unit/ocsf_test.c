@@ -430,5 +430,5 @@ TEST(a_record_that_does_not_fit_leaves_nothing)
 
 	buf_cstr(&b, "before");
 	OK(!ocsf_json(EVENT(.class = OCSF_BASE), &context, &b));
-	STREQ(buf_take(&b), "before");
+	OK(str_is(buf_view(&b), "before"));
 }
