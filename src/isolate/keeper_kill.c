@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,9 +11,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/file.h"
 #include "base/util.h"
 #include "isolate/keeper_impl.h"
+
+enum { LIST_MAX = 1 << 20 }; /* bytes of one list of children: many thousands */
 
 /* The bare call, which changes this thread alone. */
 static int set_effective_uid(uid_t uid)
@@ -42,50 +43,68 @@ int keeper_kill(uid_t as, pid_t pid, int signo)
 /* The children of one thread, as the kernel lists them. False where it does not (CONFIG_PROC_CHILDREN). */
 static bool kill_children_of(const char *thread, uid_t as)
 {
-	char path[64];
-	int pid;
+	_cleanup_free_ char *path = xasprintf("/proc/self/task/%s/children", thread);
+	_cleanup_free_ char *text = NULL;
+	struct err none;
+	char *end;
+	long pid;
 
-	snprintf(path, sizeof path, "/proc/self/task/%.20s/children", thread);
-	_cleanup_file_ FILE *f = fopen(path, "re");
-	while (f && fscanf(f, "%d", &pid) == 1)
-		keeper_kill(as, pid, SIGKILL);
-	return f != NULL;
+	if (file_read(path, LIST_MAX, &text, NULL, &none) < 0)
+		return false;
+	for (char *at = text; (pid = strtol(at, &end, 10)) > 0; at = end)
+		keeper_kill(as, (pid_t)pid, SIGKILL);
+	return true;
 }
 
-/* One number of /proc: our child? Its line reads "PID (NAME) S PPID …", and NAME may hold anything. */
+/* Its line reads "PID (NAME) S PPID …", and NAME may hold anything. */
 static bool is_child(const char *pid)
 {
-	char path[64], line[512];
+	_cleanup_free_ char *path = xasprintf("/proc/%s/stat", pid);
+	_cleanup_free_ char *text = NULL;
+	struct err none;
 
-	snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-	_cleanup_file_ FILE *f = fopen(path, "re");
-	const char *end = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+	if (file_read(path, LIST_MAX, &text, NULL, &none) < 0)
+		return false;
+	const char *end = strrchr(text, ')');
 	return end && strlen(end) > 4 && atoi(end + 4) == getpid();
 }
 
-static void each_number(const char *folder, void (*fn)(const char *name, uid_t as, void *arg),
-			uid_t as, void *arg)
+/* The next number in a folder of /proc, or NULL. */
+static const char *next_number(DIR *d)
 {
-	DIR *d = opendir(folder);
 	struct dirent *entry;
 
-	while (d && (entry = readdir(d)) != NULL)
-		if (isdigit((unsigned char)entry->d_name[0]))
-			fn(entry->d_name, as, arg);
-	if (d)
-		closedir(d);
+	do {
+		entry = d ? readdir(d) : NULL;
+	} while (entry && !isdigit((unsigned char)entry->d_name[0]));
+	return entry ? entry->d_name : NULL;
 }
 
-static void kill_by_thread(const char *thread, uid_t as, void *listed)
+static void close_folder(DIR **d)
 {
-	if (kill_children_of(thread, as))
-		*(bool *)listed = true;
+	if (*d)
+		closedir(*d);
 }
 
-static void kill_by_parent(const char *pid, uid_t as, void *arg UNUSED)
+static bool kill_listed(uid_t as)
 {
-	if (is_child(pid))
-		keeper_kill(as, atoi(pid), SIGKILL);
+	_cleanup_(close_folder) DIR *d = opendir("/proc/self/task");
+	const char *thread;
+	bool listed = false;
+
+	while ((thread = next_number(d)) != NULL)
+		listed = kill_children_of(thread, as) || listed;
+	return listed;
+}
+
+static void kill_found(uid_t as)
+{
+	_cleanup_(close_folder) DIR *d = opendir("/proc");
+	const char *pid;
+
+	while ((pid = next_number(d)) != NULL)
+		if (is_child(pid))
+			keeper_kill(as, atoi(pid), SIGKILL);
 }
 
 /* Takes what has ended. Whether there is a child left. */
@@ -105,13 +124,10 @@ bool keeper_kill_all(uid_t as, int ms)
 	int64_t end = mono_ms() + ms;
 
 	while (reap()) {
-		bool listed = false;
-
 		if (mono_ms() >= end)
 			return false;
-		each_number("/proc/self/task", kill_by_thread, as, &listed);
-		if (!listed)
-			each_number("/proc", kill_by_parent, as, NULL);
+		if (!kill_listed(as))
+			kill_found(as);
 		nanosleep(&pause, NULL);
 	}
 	return true;

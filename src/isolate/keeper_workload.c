@@ -29,6 +29,8 @@ static void move(struct workloads *w, struct workload *one, enum workload_state 
 	w->asked += (to == WORKLOAD_ASKED) - (one->state == WORKLOAD_ASKED);
 	w->starting += (to == WORKLOAD_STARTING) - (one->state == WORKLOAD_STARTING);
 	one->state = to;
+	if (to != WORKLOAD_ASKED)
+		fdpass_close(&one->order);
 	if (to != WORKLOAD_ASKED && to != WORKLOAD_STARTING && one->report >= 0) {
 		close(one->report);
 		one->report = -1;
@@ -59,26 +61,42 @@ static bool has_report(const struct workload *one)
 /* ---- starting one ---- */
 
 /* A nursery that has gone is only missed here. */
-static int order(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds,
-		 int report, struct err *e)
+static int give_order(struct workloads *w, const struct workload *one, int report, struct err *e)
 {
 	for (int attempt = 0;; attempt++) {
 		if (w->nursery.pid == 0 && nursery_make(&w->nursery, w->confine, e) < 0)
 			return err_wrap(e, "make the nursery");
-		if (nursery_order(&w->nursery, p->terminal != 0, fds->fd[0], fds->fd + 1, report,
-				  e) == 0)
+		if (nursery_order(&w->nursery, one->terminal, one->order.fd, report, e) == 0)
 			return 0;
-		if (attempt > 0 || e->code != EPIPE)
+		/* the latter when it left something unread */
+		if (attempt > 0 || (e->code != EPIPE && e->code != ECONNRESET))
 			return -1;
 		nursery_end(&w->nursery, w->as);
 	}
 }
 
-static int start(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds,
+static int order(struct workloads *w, struct workload *one, struct err *e)
+{
+	int pair[2];
+
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_sys(e, "pipe");
+	_cleanup_close_ int ours = pair[0], theirs = pair[1];
+	fcntl(ours, F_SETFL, O_NONBLOCK);
+	if (give_order(w, one, theirs, e) < 0)
+		return -1;
+	one->attempts++;
+	one->deadline = mono_ms() + WORKLOAD_ASKED_MS;
+	if (one->report >= 0)
+		close(one->report);
+	one->report = steal_fd(&ours);
+	return 0;
+}
+
+static int start(struct workloads *w, const struct keeper_packet *p, struct fdpass *fds,
 		 struct err *e)
 {
 	struct workload *one = find_free(w);
-	int pair[2];
 
 	if (fds->lost)
 		return err_set(e, EMFILE, "the keeper has no room for descriptors");
@@ -86,22 +104,17 @@ static int start(struct workloads *w, const struct keeper_packet *p, const struc
 		return err_set(e, EAGAIN, "%d workloads are running", KEEPER_WORKLOADS_MAX);
 	if (w->asked + w->starting >= KEEPER_CALLS_MAX)
 		return err_set(e, EAGAIN, "%d workloads are starting", KEEPER_CALLS_MAX);
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_sys(e, "pipe");
-	_cleanup_close_ int ours = pair[0], theirs = pair[1];
-	fcntl(ours, F_SETFL, O_NONBLOCK);
-	if (order(w, p, fds, theirs, e) < 0)
-		return -1;
 	*one = (struct workload){
-		.id = p->id,
-		.report = steal_fd(&ours),
-		.deadline = mono_ms() + WORKLOAD_ASKED_MS,
-	};
+		.id = p->id, .report = -1, .order = *fds, .terminal = p->terminal != 0};
+	fds->n = 0;
 	move(w, one, WORKLOAD_ASKED);
-	return 0;
+	if (order(w, one, e) == 0)
+		return 0;
+	move(w, one, WORKLOAD_FREE);
+	return -1;
 }
 
-void workload_spawn(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds)
+void workload_spawn(struct workloads *w, const struct keeper_packet *p, struct fdpass *fds)
 {
 	struct err e;
 
@@ -132,8 +145,10 @@ static bool read_pid(struct workloads *w, struct workload *one)
 		return false;
 	if (n != sizeof one->pid) {
 		err_set(&e, ECHILD, "the nursery ended, or had no room for descriptors");
-		fail(w, one, &e);
-		move(w, one, WORKLOAD_FREE);
+		if (one->cancelled || one->attempts >= WORKLOAD_ATTEMPTS || order(w, one, &e) < 0) {
+			fail(w, one, &e);
+			move(w, one, WORKLOAD_FREE);
+		}
 		return false;
 	}
 	move(w, one, WORKLOAD_STARTING);

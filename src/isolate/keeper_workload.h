@@ -5,7 +5,8 @@
  *	free --> ASKED --pid--> STARTING --end of file--> RUNNING --reaped--> told, free
  *	           |                |
  *	           |                +--error--> FAILED (told; its end is told to nobody) --reaped--> free
- *	           +--end of file, or too late: told, free
+ *	           +--end of file: ordered again, some times
+ *	           +--too late, or too often: told, free
  */
 #ifndef OPENSHELL_ISOLATE_KEEPER_WORKLOAD_H
 #define OPENSHELL_ISOLATE_KEEPER_WORKLOAD_H
@@ -15,7 +16,10 @@
 #include "isolate/keeper_impl.h"
 #include "isolate/nursery.h"
 
-enum { WORKLOAD_ASKED_MS = 5000 }; /* from an order to the clone, which takes less than one */
+enum {
+	WORKLOAD_ASKED_MS = 5000, /* from an order to the clone, which takes less than one */
+	WORKLOAD_ATTEMPTS = 3,
+};
 
 enum workload_state {
 	WORKLOAD_FREE,
@@ -30,8 +34,12 @@ struct workload {
 	bool cancelled; /* it is killed as soon as it is there, and nobody is told */
 	uint32_t id;    /* of the request */
 	pid_t pid;
-	int report;       /* the pipe's end, while ASKED or STARTING */
-	int64_t deadline; /* while ASKED */
+	int report; /* the pipe's end, while ASKED or STARTING */
+	/* while ASKED: the order, which is given again when a nursery dies over it */
+	struct fdpass order;
+	bool terminal;
+	unsigned attempts;
+	int64_t deadline;
 };
 
 struct workloads {
@@ -50,8 +58,8 @@ enum { WORKLOADS_POLL_MAX = KEEPER_CALLS_MAX + 1 };
 int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e);
 
-/* Starts one; what becomes of it is told over the channel. */
-void workload_spawn(struct workloads *w, const struct keeper_packet *p, const struct fdpass *fds);
+/* Starts one; what becomes of it is told over the channel. Takes the descriptors. */
+void workload_spawn(struct workloads *w, const struct keeper_packet *p, struct fdpass *fds);
 /* Kills the one of that request. */
 void workload_cancel(struct workloads *w, uint32_t id);
 void workload_signal(struct workloads *w, pid_t pid, int signo);

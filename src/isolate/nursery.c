@@ -230,13 +230,10 @@ int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, s
 	return hello.failed ? err_sys(e, "%s", confine_step_name(hello.result.failed)) : 0;
 }
 
-int nursery_order(const struct nursery *n, bool terminal, int text, const int stdio[3], int report,
+int nursery_order(const struct nursery *n, bool terminal, const int order[4], int report,
 		  struct err *e)
 {
-	const int fds[ORDER_FDS] = {
-		[ORDER_TEXT] = text,     [ORDER_STDIO] = stdio[0], stdio[1], stdio[2],
-		[ORDER_REPORT] = report,
-	};
+	const int fds[ORDER_FDS] = {order[0], order[1], order[2], order[3], report};
 	struct order o = {.terminal = terminal};
 
 	if (fdpass_send(n->channel, &o, sizeof o, fds, ORDER_FDS) < 0)

@@ -30,8 +30,8 @@ struct nursery {
 int nursery_make(struct nursery *n, const struct confine *c, struct err *e);
 /* Its first message: waits for it, that long at most, and says what the confinement lost. */
 int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, struct err *e);
-/* Orders a workload; the descriptors are borrowed. */
-int nursery_order(const struct nursery *n, bool terminal, int text, const int stdio[3], int report,
+/* Orders a workload; the descriptors are borrowed: text, stdin, stdout, stderr; and the pipe's end. */
+int nursery_order(const struct nursery *n, bool terminal, const int order[4], int report,
 		  struct err *e);
 /* Kills it and forgets it; whoever reaps finds its pid. Harmless when there is none. */
 void nursery_end(struct nursery *n, uid_t as);
