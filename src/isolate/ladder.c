@@ -31,7 +31,7 @@ const char *rung_name(enum rung r)
 /* ---- inside ---- */
 
 /* The files of the maps are ours, and not root's, only while we are dumpable. */
-static bool map(const struct identity *id, uid_t self, int channel)
+static bool map(const struct identity *id, uid_t uid, gid_t gid, int channel)
 {
 	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
 	enum rung_word word = RUNG_MAP;
@@ -43,14 +43,15 @@ static bool map(const struct identity *id, uid_t self, int channel)
 			      sizeof word &&
 		      word == RUNG_MAPPED;
 	if (!mapped)
-		mapped = rung_map_self(self);
+		mapped = rung_map_self(uid, gid);
 	prctl(PR_SET_DUMPABLE, dumpable == 1, 0, 0, 0);
 	return mapped;
 }
 
 static int enter(const struct rung_climber *c, int channel, struct rung_report *out)
 {
-	uid_t self = geteuid();
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
 
 	if (c->rung == RUNG_HOST)
 		return 0;
@@ -58,7 +59,7 @@ static int enter(const struct rung_climber *c, int channel, struct rung_report *
 		return err_sys(&out->why, "unshare(NEWNET)");
 	if (c->rung == RUNG_USERNS && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return err_sys(&out->why, "unshare(NEWUSER|NEWNET)");
-	out->mapped = c->rung == RUNG_USERNS && map(c->identity, self, channel);
+	out->mapped = c->rung == RUNG_USERNS && map(c->identity, uid, gid, channel);
 	if (pocket_set_up(&out->refuses, &out->lost, &out->why) < 0)
 		return -1;
 	if (out->refuses)

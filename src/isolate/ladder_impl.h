@@ -51,10 +51,10 @@ void rung_climb(const struct rung_climber *c, int channel, struct rung_report *o
 void rung_watch(const struct rung_climber *c, pid_t pid, int channel, struct rung_report *out,
 		struct rung_listening *listening, int *listener);
 
-/* Maps our own uid into the user namespace we have just made. It is refused to some (uid 0 without
- * CAP_SETFCAP), and not needed: the kernel knows who we are all the same, and the capabilities in the new
- * namespace stay until an exec. */
-bool rung_map_self(uid_t uid);
+/* Maps our own uid into the user namespace we have just made, and then our gid. It is refused to some (uid 0
+ * without CAP_SETFCAP), and not needed: the kernel knows who we are all the same, and the capabilities in
+ * the new namespace stay until an exec. */
+bool rung_map_self(uid_t uid, gid_t gid);
 
 /* Maps an identity into the user namespace that our child has just made, and ourselves beside it where
  * that is not refused. Needs CAP_SETUID and CAP_SETGID. */

@@ -26,12 +26,27 @@ static void add(struct buf *map, unsigned id)
 	must(buf_printf(map, "%u %u 1\n", id, id));
 }
 
-bool rung_map_self(uid_t uid)
+/* Without CAP_SETGID only once nobody in there may change groups, which without a map nobody may either. */
+static void map_own_gid(gid_t gid)
+{
+	_cleanup_buf_ struct buf map = BUF_INIT(MAP_TEXT_MAX);
+	_cleanup_buf_ struct buf deny = BUF_INIT(MAP_TEXT_MAX);
+
+	add(&map, gid);
+	must(buf_str(&deny, STR("deny")));
+	if (!write_map("self", "gid_map", &map) && write_map("self", "setgroups", &deny))
+		write_map("self", "gid_map", &map);
+}
+
+bool rung_map_self(uid_t uid, gid_t gid)
 {
 	_cleanup_buf_ struct buf map = BUF_INIT(MAP_TEXT_MAX);
 
 	add(&map, uid);
-	return write_map("self", "uid_map", &map);
+	if (!write_map("self", "uid_map", &map))
+		return false;
+	map_own_gid(gid);
+	return true;
 }
 
 static bool map_uids(const char *pid, uid_t uid, uid_t self)

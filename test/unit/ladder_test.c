@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "base/util.h"
 #include "isolate/ladder.h"
+#include "isolate/ladder_impl.h"
 #include "isolate/pocket.h"
 #include "isolate/pocket_impl.h"
 #include "net/netlink.h"
@@ -67,6 +68,25 @@ TEST(ladder_a_rung_works_or_says_which_call_failed)
 		OK(!t.refuses || t.lost.code == 0);
 		OK(t.works || t.why.code != 0);
 	}
+}
+
+/* As somebody without a right: root's maps need no refusal of setgroups. */
+TEST(ladder_maps_our_own_ids)
+{
+	enum { NOBODY = 65533 };
+
+	if (geteuid() == 0) {
+		OK(setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+		   setresuid(NOBODY, NOBODY, NOBODY) == 0);
+		OK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+	}
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (unshare(CLONE_NEWUSER) < 0)
+		SKIP("no user namespace to be had: %s", strerror(errno));
+	OK(rung_map_self(uid, gid));
+	EQ(geteuid(), uid);
+	EQ(getegid(), gid);
 }
 
 TEST(ladder_without_the_right_to_unshare)
