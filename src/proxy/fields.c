@@ -1,3 +1,4 @@
+#include <llhttp.h>
 #include <strings.h>
 
 #include "base/util.h"
@@ -89,4 +90,93 @@ bool fields_keep_alive(const struct fields *f, bool http10)
 	if (fields_have_token(f, "connection", STR("close")))
 		return false;
 	return !http10 || fields_have_token(f, "connection", STR("keep-alive"));
+}
+
+/* ---- reading ---- */
+
+enum head_result fields_find_end(struct str bytes, size_t *end, const char **why)
+{
+	size_t line = 0; /* where it begins */
+
+	for (size_t i = 0; i < bytes.n; i++) {
+		unsigned char c = (unsigned char)bytes.p[i];
+		if (c == '\r' && (i + 1 == bytes.n || bytes.p[i + 1] == '\n'))
+			continue;
+		if (c == '\n' && i > 0 && bytes.p[i - 1] == '\r') {
+			*end = i + 1;
+			*why = "it begins with an empty line";
+			if (i == line + 1)
+				return line > 0 ? HEAD_OK : HEAD_BAD;
+			line = i + 1;
+			continue;
+		}
+		*why = c == '\n'   ? "a line ends in LF without CR"
+		       : c == '\r' ? "it has a CR without LF"
+				   : "it has a control character";
+		if (c < 0x20 ? c != '\t' : c == 0x7f)
+			return HEAD_BAD;
+		*why = "a field is folded over lines";
+		if (i == line && line > 0 && (c == ' ' || c == '\t'))
+			return HEAD_BAD;
+	}
+	return HEAD_MORE;
+}
+
+struct reading {
+	llhttp_t parser;
+	struct fields *fields;
+	bool too_many;
+};
+
+static struct reading *of(llhttp_t *p)
+{
+	return container_of(p, struct reading, parser);
+}
+
+static int on_field(llhttp_t *p, const char *at, size_t n)
+{
+	struct reading *r = of(p);
+
+	if (r->fields->n == FIELDS_MAX) {
+		r->too_many = true;
+		return HPE_USER;
+	}
+	r->fields->v[r->fields->n++] = (struct field){str_sub(at, n), str_sub(at + n, 0)};
+	return 0;
+}
+
+static int on_value(llhttp_t *p, const char *at, size_t n)
+{
+	struct reading *r = of(p);
+
+	r->fields->v[r->fields->n - 1].value = str_trim(str_sub(at, n));
+	return 0;
+}
+
+static int on_headers(llhttp_t *p UNUSED)
+{
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+	.on_header_field = on_field,
+	.on_header_value = on_value,
+	.on_headers_complete = on_headers,
+};
+
+enum head_result fields_read(struct fields *f, llhttp_type_t type, struct str head,
+			     const char **why)
+{
+	struct reading r = {.fields = f};
+
+	f->n = 0;
+	llhttp_init(&r.parser, type, &settings);
+	/* all bytes are there: each part of the head comes in one piece */
+	enum llhttp_errno code = llhttp_execute(&r.parser, head.p, head.n);
+	if (code == HPE_PAUSED)
+		return HEAD_OK;
+	*why = r.too_many ? "it has too many fields" : llhttp_get_error_reason(&r.parser);
+	if (str_empty(*why))
+		*why = "it is no HTTP/1 message";
+	return r.too_many ? HEAD_LONG : HEAD_BAD;
 }

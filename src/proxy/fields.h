@@ -1,6 +1,6 @@
 /*
  * The header fields of an HTTP/1 message (RFC 9110 5), as views into the bytes that were read, and what
- * they say together. No I/O; head.c and reply.c read them, the relay passes them on.
+ * they say together; what the heads of requests (head.c) and of responses (reply.c) have in common. No I/O.
  */
 #ifndef OPENSHELL_PROXY_FIELDS_H
 #define OPENSHELL_PROXY_FIELDS_H
@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <llhttp.h>
 
 #include "base/str.h"
 #include "proxy/body.h"
@@ -22,6 +24,20 @@ struct fields {
 	struct field v[FIELDS_MAX];
 	size_t n;
 };
+
+enum head_result {
+	HEAD_OK = 1,
+	HEAD_MORE = 0,
+	HEAD_BAD = -1,
+	HEAD_LONG = -2, /* more bytes or fields than there may be */
+};
+
+/* Where a head ends: each line of it ends in CR LF, the empty one is the last and not the first, none is
+ * folded, and no control character is in it but tabs. HEAD_OK with *end, HEAD_MORE, or HEAD_BAD and *why. */
+enum head_result fields_find_end(struct str bytes, size_t *end, const char **why);
+/* Reads the fields of a whole head, first line included, by llhttp. HEAD_OK, HEAD_BAD or HEAD_LONG. */
+enum head_result fields_read(struct fields *f, llhttp_type_t type, struct str head,
+			     const char **why);
 
 /* The first one of that name, in letters of either case; p is NULL when there is none. */
 struct str fields_get(const struct fields *f, const char *name);

@@ -1,106 +1,7 @@
 #include <string.h>
 
-#include <llhttp.h>
-
 #include "base/util.h"
 #include "proxy/head.h"
-
-/*
- * Where the head ends, counted from its beginning: each line ends in CR LF, the empty one is the last,
- * and no other control character is in it but tabs. 0: it has not come yet.
- */
-static enum head_result find_end(struct str bytes, size_t *end, const char **why)
-{
-	size_t line = 0; /* where it begins */
-
-	for (size_t i = 0; i < bytes.n; i++) {
-		unsigned char c = (unsigned char)bytes.p[i];
-		if (c == '\r' && (i + 1 == bytes.n || bytes.p[i + 1] == '\n'))
-			continue;
-		if (c == '\n' && i > 0 && bytes.p[i - 1] == '\r') {
-			*end = i + 1;
-			if (i == line + 1)
-				return HEAD_OK;
-			line = i + 1;
-			continue;
-		}
-		*why = c == '\n'   ? "a line ends in LF without CR"
-		       : c == '\r' ? "it has a CR without LF"
-				   : "it has a control character";
-		if (c < 0x20 ? c != '\t' : c == 0x7f)
-			return HEAD_BAD;
-		*why = "a field is folded over lines";
-		if (i == line && line > 0 && (c == ' ' || c == '\t'))
-			return HEAD_BAD;
-	}
-	return HEAD_MORE;
-}
-
-/* ---- llhttp ---- */
-
-struct reading {
-	llhttp_t parser;
-	struct fields *fields;
-	bool in_value, too_many;
-};
-
-static struct reading *of(llhttp_t *p)
-{
-	return container_of(p, struct reading, parser);
-}
-
-static int on_field(llhttp_t *p, const char *at, size_t n)
-{
-	struct reading *r = of(p);
-
-	if (r->fields->n == FIELDS_MAX) {
-		r->too_many = true;
-		return HPE_USER;
-	}
-	r->fields->v[r->fields->n++] = (struct field){str_sub(at, n), str_sub(at + n, 0)};
-	return 0;
-}
-
-static int on_value(llhttp_t *p, const char *at, size_t n)
-{
-	struct reading *r = of(p);
-
-	r->fields->v[r->fields->n - 1].value = str_trim(str_sub(at, n));
-	return 0;
-}
-
-static int on_headers(llhttp_t *p UNUSED)
-{
-	return HPE_PAUSED;
-}
-
-static const llhttp_settings_t settings = {
-	.on_header_field = on_field,
-	.on_header_value = on_value,
-	.on_headers_complete = on_headers,
-};
-
-/* All bytes of the head are there: each of its parts comes in one piece. */
-static enum head_result parse(struct head *h, struct str bytes, const char **why)
-{
-	struct reading r = {.fields = &h->fields};
-
-	h->fields.n = 0;
-	llhttp_init(&r.parser, HTTP_REQUEST, &settings);
-	enum llhttp_errno code = llhttp_execute(&r.parser, bytes.p, bytes.n);
-	if (r.too_many) {
-		*why = "it has too many fields";
-		return HEAD_LONG;
-	}
-	if (code != HPE_PAUSED) {
-		*why = llhttp_get_error_reason(&r.parser);
-		if (str_empty(*why))
-			*why = "it is no HTTP/1.1 request";
-		return HEAD_BAD;
-	}
-	h->http10 = r.parser.http_minor == 0;
-	return HEAD_OK;
-}
 
 /* ---- what it says ---- */
 
@@ -114,6 +15,7 @@ static const char *read_line(struct head *h, struct str bytes)
 	h->target = str_cut(&version, ' ');
 	if (!str_is(version, "HTTP/1.1") && !str_is(version, "HTTP/1.0"))
 		return "its first line is not \"METHOD target HTTP/1.1\"";
+	h->http10 = str_is(version, "HTTP/1.0");
 	for (size_t i = 0; i < h->target.n; i++)
 		if (h->target.p[i] <= ' ' || h->target.p[i] > '~')
 			return "its target has a character that must be percent-encoded";
@@ -204,7 +106,7 @@ enum head_result head_read(struct head *out, struct str bytes, size_t *used, con
 {
 	size_t end = 0;
 	struct str in = str_sub(bytes.p, MIN(bytes.n, HEAD_MAX));
-	enum head_result r = find_end(in, &end, why);
+	enum head_result r = fields_find_end(in, &end, why);
 
 	if (r == HEAD_MORE && bytes.n >= HEAD_MAX) {
 		*why = "it is too long";
@@ -213,14 +115,10 @@ enum head_result head_read(struct head *out, struct str bytes, size_t *used, con
 	if (r != HEAD_OK)
 		return r;
 	in.n = end;
-	if (end == 2) {
-		*why = "it begins with an empty line";
-		return HEAD_BAD;
-	}
 	*why = read_line(out, in);
 	if (*why != NULL)
 		return HEAD_BAD;
-	r = parse(out, in, why);
+	r = fields_read(&out->fields, HTTP_REQUEST, in, why);
 	if (r != HEAD_OK)
 		return r;
 	/* the target has the last word about where to, so it comes after Host */

@@ -55,16 +55,9 @@ struct head {
 	struct fields fields;
 };
 
-enum head_result {
-	HEAD_OK = 1,
-	HEAD_MORE = 0,
-	HEAD_BAD = -1,  /* 400 */
-	HEAD_LONG = -2, /* 431: more than HEAD_MAX bytes or FIELDS_MAX fields */
-};
-
 /* Reads the head at the beginning of bytes, which are all that came so far. HEAD_OK: *used is how
- * many of them it has, and what is in *out is borrowed from them. HEAD_BAD and HEAD_LONG, also as soon
- * as no more bytes could help: *why says so in a sentence without a dot. */
+ * many of them it has, and what is in *out is borrowed from them. HEAD_BAD (400) and HEAD_LONG (431), also
+ * as soon as no more bytes could help: *why says so in a sentence without a dot. */
 enum head_result head_read(struct head *out, struct str bytes, size_t *used, const char **why);
 
 /* Whether the request asks for a WebSocket, or for HTTP/2 on this connection. */

@@ -145,7 +145,7 @@ enum session_state {
 	SESSION_LINGERING,
 };
 
-enum { SESSION_OUT_MAX = 128 << 10 }; /* an answer, ANSWER_MAX at most, and what is before it */
+enum { SESSION_OUT_MAX = 256 << 10 }; /* an answer, ANSWER_MAX at most, and what is before it */
 
 struct forward;
 

@@ -20,10 +20,11 @@ enum {
 struct target {
 	/* Begins with "/". Percent-encoding only where a byte may not stand for itself in a segment, in upper
 	 * case; no dot segments, no double slashes, no ";params". "%2F" is in it only if the client wrote
-	 * that: whether it may is a matter of the endpoint (allow_encoded_slash), see encoded_slash. */
+	 * that, be it in a segment that a ".." took away again: whether it may is a matter of the
+	 * endpoint (allow_encoded_slash). */
 	struct str path;
-	bool encoded_slash;
-	struct str query; /* as written; p is NULL when there is no "?" */
+	bool encoded_slash; /* the client wrote it */
+	struct str query;   /* as written; p is NULL when there is no "?" */
 	/* the query, decoded ("+" is a blank), in order; keys without "=" have an empty value */
 	const struct policy_param *params;
 	size_t params_n;
