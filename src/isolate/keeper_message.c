@@ -56,6 +56,9 @@ int keeper_check(enum keeper_side from, const struct keeper_packet *p, size_t n,
 	if (!fds->lost && (fds->n < r->fds_min || fds->n > r->fds_max))
 		return err_set(e, EPROTO, "the %s sent message %s with %zu descriptors", who,
 			       r->name, fds->n);
+	if (p->message == KEEPER_FAILED &&
+	    (p->why.code == 0 || !memchr(p->why.text, 0, sizeof p->why.text)))
+		return err_set(e, EPROTO, "the %s sent a failure without a reason", who);
 	return 0;
 }
 
