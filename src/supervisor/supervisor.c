@@ -32,6 +32,7 @@ enum {
 	KILL_MS = 5000,  /* ours: from SIGKILL until we go without waiting for the end any longer */
 	DRAIN_MS = 2000, /* contract 1.10: for the last output to get through */
 	HOST_NAME_MAX_TEXT = 256,
+	DESCRIPTORS = 8192, /* of ours, where the hard limit allows it */
 };
 
 /*
@@ -376,6 +377,17 @@ static int check_upstream(struct supervisor *s, struct err *e)
 	return r < 0 ? -1 : 0;
 }
 
+/* The proxy's connections need descriptors; what is inside has been started with the limit it was given. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS)
+		return;
+	limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)DESCRIPTORS);
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int raise_wall(struct supervisor *s, struct err *e)
 {
 	const struct wall_config config = {
@@ -396,6 +408,7 @@ static int raise_wall(struct supervisor *s, struct err *e)
 			    "Sandbox runs as the supervisor's own user [uid:%u reason:%s]",
 			    s->prepared.who.id.uid, s->prepared.who.kept.text);
 	landlock_fini(&s->prepared.landlock); /* the keeper has its own */
+	raise_limit();
 	seccomp_make(SECCOMP_PRELUDE, &prelude);
 	return seccomp_install(&prelude) < 0 ? err_sys(e, "install the seccomp prelude") : 0;
 }

@@ -77,6 +77,10 @@ static int try(struct descent *d, enum rung r, struct err *e)
 
 static void remember(struct descent *d, enum rung r, const struct err *why)
 {
+	const struct rung_report *report = &d->wall->started.rung;
+
+	if (!report->works && report->why.code != 0)
+		why = &report->why; /* the same, without the rung's name */
 	must(buf_printf(&d->reasons, "%s%s: %.*s", d->reasons.n > 0 ? "; " : "", rung_name(r),
 			REASON_MAX, why->text));
 }
