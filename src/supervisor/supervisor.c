@@ -64,7 +64,8 @@ struct supervisor {
 	struct environment environment;
 	struct main_process main;
 	struct keeper_call spawn;
-	pid_t pid; /* of the main process, while it is RUNNING or TERMINATING */
+	pid_t pid;        /* of the main process, while it is RUNNING or TERMINATING */
+	sigset_t waiting; /* signals that came while it was STARTING */
 	struct timer limit;
 	struct later end;
 	int status;
@@ -189,14 +190,15 @@ static const struct keeper_events keeper_events = {
 
 /* ---- signals ---- */
 
-/* What is sent to us is meant for it (contract 1.10); it may take its time, as its runtime allows. */
+/* What is sent to us is meant for it (contract 1.10); it may take its time, as its runtime allows. While it
+ * is being started the signal waits for it: it may run already, and we have not heard. */
 static void forward(int signo, void *arg)
 {
 	struct supervisor *s = arg;
 	struct err e;
 
 	if (s->state == STARTING)
-		end(s, 128 + signo);
+		sigaddset(&s->waiting, signo);
 	else if (s->state != ENDING && keeper_signal(s->wall.keeper, s->pid, signo, &e) < 0)
 		log_warn("a signal was not forwarded", "signal=%d reason=%s", signo, e.text);
 }
@@ -217,10 +219,11 @@ static void reap(int signo UNUSED, void *arg)
 	}
 }
 
+static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
 static int take_signals(struct supervisor *s, struct err *e)
 {
-	static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-
+	sigemptyset(&s->waiting);
 	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
 		if (loop_signal(s->loop, forwarded[i], forward, s, e) < 0)
 			return -1;
@@ -288,6 +291,9 @@ static void spawned(struct keeper_call *c, int result, const struct err *why)
 	s->state = RUNNING;
 	s->pid = result;
 	tell_launch(s->events, s->spec.argv[0], s->pid);
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		if (sigismember(&s->waiting, forwarded[i]) == 1)
+			forward(forwarded[i], s);
 }
 
 static int start_main(struct supervisor *s, struct err *e)
