@@ -11,7 +11,7 @@
  *	API:INFERENCE [SEV] <status> model via provider 12ms [operation]
  *	EVENT [SEV] message [k:v k:v k:v]
  *
- * An observed verdict has its reason like a denied one. Two things differ from the peers' lines, to
+ * What is observed or fails has its reason like what is denied. Two things differ from the peers' lines, to
  * be unambiguous: an IPv6 address before a port is in brackets, and a blank within a word is escaped.
  */
 #include <string.h>
@@ -87,10 +87,10 @@ static void put_rule(struct ocsf_line *l, const struct ocsf_event *ev)
 	ocsf_put(l, "]");
 }
 
-/* Why it was denied, or would have been; empty for what has no reason. */
+/* Why it was denied, or would have been, or failed; empty for what has no reason. */
 static struct str reason_of(const struct ocsf_event *ev)
 {
-	if (ev->action != OCSF_DENIED && ev->action != OCSF_OBSERVED)
+	if (ev->action != OCSF_DENIED && ev->action != OCSF_OBSERVED && ev->status != OCSF_FAILURE)
 		return STR_NONE;
 	return ev->status_detail.n ? ev->status_detail : ev->message;
 }

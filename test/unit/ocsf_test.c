@@ -47,8 +47,12 @@ TEST(net)
 	STREQ(SHOWN(.class = OCSF_NET), "NET:OTHER [INFO]");
 }
 
-TEST(an_observed_verdict_has_its_reason)
+TEST(what_is_observed_or_fails_has_its_reason)
 {
+	STREQ(SHOWN(.class = OCSF_NET, .activity = OCSF_NET_FAIL, .severity = OCSF_LOW,
+		    .status = OCSF_FAILURE, .dst = example, RULE("web", "opa"),
+		    .status_detail = STR("refused")),
+	      "NET:FAIL [LOW] example.com:443 [policy:web engine:opa] [reason:refused]");
 	STREQ(SHOWN(.class = OCSF_NET, .activity = OCSF_NET_OPEN, .action = OCSF_OBSERVED,
 		    .dst = example, .message = STR("no policy has it")),
 	      "NET:OPEN [INFO] OBSERVED example.com:443 [reason:no policy has it]");
