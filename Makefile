@@ -162,10 +162,16 @@ RUN_HOSTS := OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $
 test-podman: $(HOSTS_NEEDS) | build/setup-podman
 	@$(RUN_HOSTS)
 
+# docs/events.md: each row of it told.
+RUN_EVENTS := $(filter OPENSHELL_%,$(RUN_HOSTS)) test/events/run
+test-events: $(HOSTS_NEEDS)
+	@$(RUN_EVENTS)
+
 test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain)
+	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
 
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
@@ -217,7 +223,7 @@ test-aarch64:
 
 OURS := $(shell find src test -name '*.[ch]' 2>/dev/null)
 
-check: check-format check-layers check-headers check-cppcheck check-elf check-size \
+check: check-format check-layers check-events check-headers check-cppcheck check-elf check-size \
 		check-sanitizers
 	@echo "check: everything holds"
 
@@ -226,6 +232,9 @@ check-format: | build/setup-check
 
 check-layers:
 	@scripts/layers
+
+check-events:
+	@scripts/events
 
 # A header is a contract that compiles alone (style guide, rule 1).
 HEADERS := $(filter src/%.h,$(OURS))
@@ -303,8 +312,8 @@ clean:
 help:
 	@scripts/help
 
-.PHONY: all bench check check-cppcheck check-elf check-format check-headers check-layers \
+.PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-cluster test-grpc test-interop test-podman test-programs test-unit vendor-update
+	test-cluster test-events test-grpc test-interop test-podman test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,493 @@
+"""What has to be so that each event is told: a scene is a function, and its lines are what the log
+holds afterwards. Most are small changes of one: a policy, a variable, a fault."""
+
+import contextlib
+import ctypes
+import functools
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", name) for name in ("grpc", "hosts")]
+from hosts import BINARY, PROGRAM, Server  # noqa: E402
+from runner import WAIT, eventually  # noqa: E402
+
+ADDRESS, USER = "10.78.0.1", 1000
+ALL = []
+
+
+class Missing(Exception):
+    """The machine has not what the scene needs."""
+
+
+def scene(function):
+    ALL.append(function)
+    return function
+
+
+# -- the machine -----------------------------------------------------------------------------------
+
+
+def do(*words):
+    subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT)
+
+
+class Machine:
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="events-", dir="/run")  # no path that is given to every sandbox
+        do("mount", "-t", "tmpfs", "-o", "mode=755", "events", self.folder)
+        do("ip", "link", "set", "lo", "up")
+        do("ip", "address", "add", ADDRESS + "/32", "dev", "lo")
+        self.server = Server(ADDRESS)
+        self.binary = shutil.copy(BINARY, self.path("openshell-static"))
+        self.program = shutil.copy(PROGRAM, self.path("hosts"))
+        self.lines = []
+
+    def close(self):
+        self.server.close()
+        do("umount", "-l", self.folder)
+        os.rmdir(self.folder)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.path(name)
+
+    def fresh(self, name, owner=0):
+        shutil.rmtree(self.path(name), ignore_errors=True)
+        os.mkdir(self.path(name))
+        os.chown(self.path(name), owner, owner)
+        return self.path(name)
+
+
+@functools.cache
+def machine():
+    return Machine()
+
+
+def play(function):
+    """The scene's lines."""
+    machine().lines = []
+    function()
+    return machine().lines
+
+
+def read_logs(folder):
+    lines = []
+    for name in sorted(glob.glob(os.path.join(folder, "openshell.*.log"))):
+        with open(name, encoding="utf-8") as f:
+            for text in f.read().splitlines():
+                found = re.fullmatch(r"\S+Z OCSF (.*)", text)
+                if found:
+                    lines.append(found[1])
+    return lines
+
+
+# -- faults ----------------------------------------------------------------------------------------
+
+ENOENT, EPERM, ENOSYS, EPROTONOSUPPORT = 2, 1, 38, 93
+X86 = os.uname().machine == "x86_64"
+CALLS = {
+    "socket": 41 if X86 else 198,
+    "fcntl": 72 if X86 else 25,
+    "prctl": 157 if X86 else 167,
+    "setgroups": 116 if X86 else 159,
+    "unshare": 272 if X86 else 97,
+    "landlock_create_ruleset": 444,
+    "open_tree": 428,
+}
+
+
+def refuse(call, error, **arguments):
+    """The kernel answers that call with that error, when its arguments (a0, a1, …) are these."""
+
+    def statement(code, jt, jf, k):
+        return struct.pack("HBBI", code, jt, jf, k)
+
+    tests = [(0, CALLS[call])]
+    tests += [(16 + 8 * int(name[1:]), value) for name, value in arguments.items()]
+    program = []
+    for i, (offset, value) in enumerate(tests):
+        past = 2 * (len(tests) - i) - 1  # the statement behind the one that refuses
+        program += [statement(0x20, 0, 0, offset), statement(0x15, 0, past, value)]
+    program += [statement(0x06, 0, 0, 0x00050000 | error), statement(0x06, 0, 0, 0x7FFF0000)]
+    code = b"".join(program)
+
+    def install():
+        libc = ctypes.CDLL(None, use_errno=True)
+        buffer = ctypes.create_string_buffer(code, len(code))
+        filters = struct.pack("HxxxxxxQ", len(program), ctypes.addressof(buffer))
+        if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, filters, 0, 0):
+            raise OSError(ctypes.get_errno(), "seccomp")
+
+    return install
+
+
+def become(user, groups=()):
+    def install():
+        os.setgroups(groups)
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+
+    return install
+
+
+# -- a sandbox -------------------------------------------------------------------------------------
+
+
+def endpoint(where, **more):
+    host, port = where.rsplit(":", 1)
+    return {"host": host, "port": int(port), **more}
+
+
+def policy(endpoints=None, **changes):
+    """The server's first port is allowed to our program. JSON is YAML."""
+    m = machine()
+    rule = {
+        "endpoints": endpoints or [endpoint(m.server.allowed)],
+        "binaries": [{"path": m.program}],
+    }
+    all_of_it = {
+        "version": 1,
+        "filesystem_policy": {"read_only": [m.folder, "/usr", "/bin", "/lib", "/lib64"]},
+        "landlock": {"compatibility": "best_effort"},
+        "process": {"run_as_user": str(USER), "run_as_group": str(USER)},
+        "network_policies": {"server": rule},
+        **changes,
+    }
+    return {key: value for key, value in all_of_it.items() if value is not None}
+
+
+def files(**paths):
+    read_only = [machine().folder, "/usr", "/bin", "/lib", "/lib64"]
+    return {"filesystem_policy": {"read_only": read_only, **paths}}
+
+
+@contextlib.contextmanager
+def started(*command, flags=(), rules=None, env=None, faults=(), user=0, wrap=()):
+    """The running supervisor; its lines are read in the end, when it must have ended by itself."""
+    m = machine()
+    logs = m.fresh("logs", user)
+    file = m.write("policy.yaml", json.dumps(rules or policy()))
+    words = [*wrap, m.binary, "sandbox", "--log-dir", logs, "--policy-data", file, *flags]
+    process = subprocess.Popen(
+        [*words, *(["--", *command] if command else [])],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        preexec_fn=lambda: [fault() for fault in faults],
+    )
+    process.until = lambda begin: eventually(
+        lambda: any(line.startswith(begin) for line in read_logs(logs)), begin
+    )
+    try:
+        yield process
+        process.out, process.err = process.communicate(timeout=WAIT)
+    finally:
+        process.kill()
+        process.wait()
+        m.lines += read_logs(logs)
+
+
+@contextlib.contextmanager
+def image():
+    """The root of a container with nothing in it but what a runtime mounts, and our own files."""
+    m = machine()
+    root = m.fresh("image")
+    do("mount", "-t", "tmpfs", "-o", "mode=755", "image", root)
+    try:
+        for name in "/dev", "/etc", "/sandbox", m.folder:
+            os.makedirs(root + name)
+        with open(root + "/dev/null", "w", encoding="ascii"):
+            pass
+        do("mount", "--bind", "/dev/null", root + "/dev/null")
+        do("mount", "--bind", m.folder, root + m.folder)
+        yield root
+    finally:
+        do("umount", "-R", "-l", root)
+
+
+def first_in(root):
+    """The words that make a command the first process of a container of that image."""
+    os.makedirs(root + "/proc", exist_ok=True)
+    return ["unshare", "-m", "-p", "-f", "--kill-child", f"--mount-proc={root}/proc", "chroot", root]
+
+
+def run(*command, code=0, **how):
+    with started(*command, **how) as process:
+        pass
+    if code is not None and process.returncode != code:
+        raise AssertionError(f"ended with {process.returncode}: {process.err}{process.out}")
+    return process
+
+
+# -- what a program does ---------------------------------------------------------------------------
+
+
+@scene
+def an_allowed_connection():
+    m = machine()
+    run(m.program, "connect", m.server.allowed)
+
+
+@scene
+def a_denied_connection():
+    m = machine()
+    run(m.program, "connect", m.server.denied)
+
+
+@scene
+def an_observed_connection():
+    m = machine()
+    run(m.program, "connect", m.server.denied, flags=["--network-mode", "host"])
+
+
+@scene
+def an_address_that_nobody_meant():
+    m = machine()
+    m.write("hosts.txt", f"{ADDRESS} a.events.test\n127.0.0.1 localhost\n")
+    do("mount", "--bind", m.path("hosts.txt"), "/etc/hosts")
+    try:
+        rules = policy([endpoint("*.events.test:8080")])
+        run(m.program, "connect", "a.events.test:8080", rules=rules)
+    finally:
+        do("umount", "/etc/hosts")
+
+
+@scene
+def a_server_that_is_not_there():
+    m = machine()
+    run(m.program, "connect", ADDRESS + ":9", rules=policy([endpoint(ADDRESS + ":9")]))
+
+
+TLS = """
+import os, socket
+host, port = os.environ["https_proxy"].removeprefix("http://").strip("/").split(":")
+s = socket.create_connection((host, int(port)), 10)
+s.sendall(b"CONNECT %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n")
+s.recv(4096)
+s.sendall(bytes.fromhex("16030100310100002d0303") + bytes(40))
+while s.recv(4096):
+    pass
+"""
+
+
+@scene
+def a_tunnel_that_would_have_to_be_looked_into():
+    m = machine()
+    python = os.path.realpath(sys.executable)
+    where = m.server.allowed
+    rules = policy([endpoint(where, protocol="rest", enforcement="enforce", access="read-only")])
+    rules["network_policies"]["server"]["binaries"] = [{"path": python}]
+    run(python, "-c", TLS % (where, where), rules=rules, code=None)
+
+
+@scene
+def requests():
+    m = machine()
+    inspected = endpoint(
+        m.server.allowed,
+        protocol="rest",
+        enforcement="enforce",
+        rules=[{"allow": {"method": "GET", "path": "/"}}],
+    )
+    url = f"http://{m.server.allowed}"
+    run(m.program, "get", url + "/", "get", url + "/secret", rules=policy([inspected]))
+
+
+@scene
+def bypasses():
+    m = machine()
+    run(m.program, "dial", "192.0.2.1:80", "datagram", "192.0.2.1:53")
+
+
+@scene
+def more_bypasses_than_can_be_told():
+    m = machine()
+    dials = " ".join(["datagram 192.0.2.1:53"] * 400)
+    with started("/bin/sh", "-c", f"{m.program} {dials}; exec sleep 1000") as process:
+        process.until("CONFIG:DEGRADED [LOW] Bypass attempts")
+        process.terminate()
+
+
+# -- its life --------------------------------------------------------------------------------------
+
+
+@scene
+def it_takes_too_long():
+    run("/bin/sleep", "1000", flags=["--timeout", "1"], code=124)
+
+
+@scene
+def there_is_no_such_program():
+    run("/nonexistent", code=1)
+
+
+@scene
+def an_image_without_bash():
+    with image() as root:
+        os.makedirs(root + "/bin")
+        shutil.copy(machine().program, root + "/bin/sh")
+        run(wrap=["chroot", root], code=None)
+
+
+@scene
+def the_keeper_is_killed():
+    with started("/bin/sleep", "1000") as process:
+        process.until("PROC:LAUNCH")
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+            os.kill(int(f.read().split()[0]), signal.SIGKILL)
+
+
+# -- its wall --------------------------------------------------------------------------------------
+
+
+@scene
+def a_kernel_without_nf_tables():
+    no_netfilter = refuse("socket", EPROTONOSUPPORT, a0=16, a2=12)
+    run("/bin/true", faults=[no_netfilter])
+
+
+@scene
+def a_kernel_without_nflog():
+    run("/bin/true", faults=[refuse("fcntl", EPERM, a1=4)])
+
+
+@scene
+def no_namespace_and_it_may_not_be():
+    run(
+        "/bin/true",
+        faults=[refuse("unshare", EPERM)],
+        flags=["--network-mode", "isolated"],
+        code=1,
+    )
+
+
+@scene
+def groups_that_cannot_be_changed():
+    run("/bin/true", faults=[become(USER, [4])], user=USER)
+
+
+@scene
+def a_bounding_set_that_cannot_be_emptied():
+    run("/bin/true", faults=[refuse("prctl", EPERM, a0=24)])
+
+
+# -- its files -------------------------------------------------------------------------------------
+
+
+@scene
+def folders():
+    m = machine()
+    m.fresh("given")
+    if not os.path.islink(m.path("link")):
+        os.symlink("given", m.path("link"))
+    writable = [m.path("new"), m.path("link"), "/proc/openshell", "/nonexistent-by-policy"]
+    readable = [m.path("missing")]
+    rules = policy(**files(read_write=writable))
+    rules["filesystem_policy"]["read_only"] += readable
+    run("/bin/true", rules=rules)
+    if os.path.isdir("/nonexistent-by-policy"):
+        os.rmdir("/nonexistent-by-policy")
+
+
+@scene
+def a_kernel_without_landlock():
+    run("/bin/true", faults=[refuse("landlock_create_ruleset", ENOSYS)])
+
+
+@scene
+def a_policy_that_insists_on_landlock():
+    rules = policy(landlock={"compatibility": "hard_requirement"})
+    run("/bin/true", faults=[refuse("landlock_create_ruleset", ENOSYS)], rules=rules, code=1)
+
+
+@scene
+def a_workspace():
+    m = machine()
+    m.fresh("workspace")
+    run("/bin/true", env={"OPENSHELL_PREPARE_WORKSPACE": m.path("workspace")})
+
+
+@scene
+def a_workspace_whose_image_cannot_be_seen():
+    m = machine()
+    m.fresh("workspace")
+    hidden = refuse("open_tree", EPERM)
+    run("/bin/true", faults=[hidden], env={"OPENSHELL_PREPARE_WORKSPACE": m.path("workspace")})
+
+
+IDS = {"OPENSHELL_SANDBOX_UID": str(USER), "OPENSHELL_SANDBOX_GID": str(USER)}
+
+
+@scene
+def the_first_process_of_a_container():
+    with image() as root:
+        run(machine().program, wrap=first_in(root), env=IDS)
+
+
+@scene
+def the_first_process_of_a_container_that_cannot_be_written():
+    with image() as root:
+        for name in "/etc", "/sandbox":
+            do("mount", "-t", "tmpfs", "-o", "ro", "image", root + name)
+        run(machine().program, wrap=first_in(root), env=IDS)
+
+
+@scene
+def an_image_without_anything():
+    m = machine()
+    with image() as root:
+        os.rmdir(root + "/etc")
+        rules = policy(filesystem_policy=None)
+        run(m.program, wrap=["chroot", root], rules=rules, code=None)
+
+
+# -- who it is -------------------------------------------------------------------------------------
+
+
+@scene
+def a_policy_with_a_warning():
+    rules = policy()
+    rules["network_policies"]["nobody"] = {"endpoints": [endpoint("example.com:443")], "binaries": []}
+    run("/bin/true", rules=rules)
+
+
+@scene
+def rego_rules():
+    run("/bin/true", flags=["--policy-rules", "/etc/openshell/policy.rego"])
+
+
+@scene
+def an_image_that_would_relax_it():
+    run("/bin/true", env={"OPENSHELL_NETWORK_BINARY_IDENTITY": "relaxed"})
+
+
+@scene
+def nobody_else_can_be_had():
+    rules = policy(process=None)
+    run("/bin/true", rules=rules, faults=[become(USER)], user=USER)
+
+
+@scene
+def a_corporate_proxy():
+    run("/bin/true", flags=["--upstream-proxy", "http://192.0.2.1:3128"])
+
+
+@scene
+def a_corporate_proxy_that_is_none():
+    run("/bin/true", flags=["--upstream-proxy", "ftp://192.0.2.1"], code=1)
