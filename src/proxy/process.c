@@ -1,0 +1,246 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "proxy/process.h"
+
+enum {
+	STATUS_MAX = 8192,
+	LOOKS = 4, /* at a process that goes from program to program, before it is left alone */
+};
+
+#define DELETED " (deleted)"
+
+int process_err(struct err *e, pid_t pid, const char *what)
+{
+	if (errno != EACCES && errno != EPERM)
+		return err_sys(e, "process %d: %s", (int)pid, what);
+	return err_set(e, errno, "process %d: %s: %s (this needs CAP_SYS_PTRACE)", (int)pid, what,
+		       strerror(errno));
+}
+
+ssize_t process_read(int dir, const char *name, char *text, size_t size)
+{
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	size_t n = 0;
+
+	if (fd < 0)
+		return -1;
+	while (n < size) {
+		ssize_t got = read(fd, text + n, size - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
+}
+
+int process_read_stat(int dir, struct proc_stat *out)
+{
+	char text[PROC_STAT_MAX];
+	ssize_t n = process_read(dir, "stat", text, sizeof text);
+
+	if (n >= 0 && proc_parse_stat(str_sub(text, (size_t)n), out))
+		return 0;
+	if (n >= 0 || errno == ENOENT)
+		errno = ESRCH;
+	return -1;
+}
+
+bool process_is_dead(const struct proc_stat *s)
+{
+	return (s->state == 'Z' || s->state == 'X') && s->threads <= 1;
+}
+
+/* ---- opening ---- */
+
+/* The folder of a thread that lives on behind a first thread that has ended; -1 when there is none. */
+static int open_living_thread(int dir)
+{
+	_cleanup_close_ int task = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *threads = task >= 0 ? fdopendir(task) : NULL;
+	int found = -1;
+
+	if (threads == NULL)
+		return -1;
+	steal_fd(&task);
+	for (struct dirent *d; found < 0 && (d = readdir(threads)) != NULL;) {
+		struct proc_stat s;
+		pid_t tid;
+		if (!proc_parse_pid(str_of(d->d_name), &tid))
+			continue;
+		found = openat(dirfd(threads), d->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (found >= 0 && (process_read_stat(found, &s) < 0 || s.state == 'Z')) {
+			close(found);
+			found = -1;
+		}
+	}
+	closedir(threads);
+	return found;
+}
+
+struct process *process_adopt(int dir, const struct proc_stat *s, struct err *e)
+{
+	struct process *p = xcalloc(1, sizeof *p);
+
+	list_init(&p->link);
+	p->pid = s->pid;
+	p->stat = *s;
+	p->dir = p->view = dir;
+	if (s->state == 'Z')
+		p->view = open_living_thread(dir);
+	if (p->view < 0) {
+		process_free(p);
+		err_set(e, ESRCH, "process %d: it has ended", (int)s->pid);
+		return NULL;
+	}
+	return p;
+}
+
+struct process *process_open(pid_t pid, struct err *e)
+{
+	char path[32];
+	struct proc_stat s;
+
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	_cleanup_close_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 && errno == ENOENT)
+		errno = ESRCH;
+	if (dir < 0 || process_read_stat(dir, &s) < 0) {
+		process_err(e, pid, "stat");
+		return NULL;
+	}
+	return process_adopt(steal_fd(&dir), &s, e);
+}
+
+void process_free(struct process *p)
+{
+	if (p == NULL)
+		return;
+	if (p->view >= 0 && p->view != p->dir)
+		close(p->view);
+	close(p->dir);
+	free(p->exe);
+	for (size_t i = 0; i < p->paths_n; i++)
+		free(p->paths[i]);
+	free(p);
+}
+
+/* ---- looking ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Its paths mean what ours mean only where it sees the same mounts. */
+static int check_mounts(const struct process *p, struct err *e)
+{
+	struct stat ours, theirs;
+
+	if (stat("/proc/self/ns/mnt", &ours) < 0)
+		return err_sys(e, "our mount namespace");
+	if (fstatat(p->view, "ns/mnt", &theirs, 0) < 0)
+		return process_err(e, p->pid, "ns/mnt");
+	if (!same_file(&ours, &theirs))
+		return err_set(e, EXDEV,
+			       "process %d: it is in another mount namespace, where its paths "
+			       "have no meaning",
+			       (int)p->pid);
+	return 0;
+}
+
+/*
+ * The image's path. " (deleted)" stands behind it when its name is gone, but a file may also be called
+ * so: it is cut off only from what had no name left (st_nlink) before the path was read. A file that
+ * still has another name keeps it, and matches no policy: to be safe, since names come and go.
+ */
+static int look_at_image(struct process *p, struct err *e)
+{
+	struct stat again;
+	char path[PATH_MAX];
+
+	if (fstatat(p->view, "exe", &p->image, 0) < 0)
+		goto fail;
+	ssize_t n = readlinkat(p->view, "exe", path, sizeof path);
+	if (n < 0 || fstatat(p->view, "exe", &again, 0) < 0)
+		goto fail;
+	if (!same_file(&p->image, &again))
+		return err_set(e, EAGAIN, "process %d: it became another program", (int)p->pid);
+	struct str exe = {.p = path, .n = (size_t)n};
+	if (exe.n == sizeof path)
+		return err_set(e, ENAMETOOLONG, "process %d: the path of its image is too long",
+			       (int)p->pid);
+	if (p->image.st_nlink == 0 && str_ends(exe, DELETED))
+		exe.n -= sizeof DELETED - 1;
+	free(p->exe);
+	p->exe = str_dup(exe);
+	return 0;
+fail:
+	if (errno == ENOENT) /* it is about to end: it has no image any more */
+		errno = ESRCH;
+	return process_err(e, p->pid, "exe");
+}
+
+static int look_at_uid(struct process *p, struct err *e)
+{
+	char text[STATUS_MAX];
+	ssize_t n = process_read(p->view, "status", text, sizeof text);
+
+	if (n < 0)
+		return process_err(e, p->pid, "status");
+	if (!proc_parse_uid(str_sub(text, (size_t)n), &p->uid))
+		return err_set(e, EPROTO, "process %d: status has no uid", (int)p->pid);
+	return 0;
+}
+
+/* Its own word; that there is none is no error. */
+static void look_at_arguments(struct process *p)
+{
+	char text[PROCESS_CMDLINE_MAX];
+	ssize_t n = process_read(p->view, "cmdline", text, sizeof text);
+	struct str rest = str_sub(text, n > 0 ? (size_t)n : 0), path;
+
+	while (p->paths_n < PROCESS_PATHS_MAX && proc_next_path(&rest, &path))
+		p->paths[p->paths_n++] = str_dup(path);
+}
+
+int process_look(struct process *p, struct err *e)
+{
+	int tries = 0, r;
+
+	if (p->looked)
+		return 0;
+	do
+		r = look_at_image(p, e);
+	while (r < 0 && e->code == EAGAIN && ++tries < LOOKS);
+	if (r < 0 || check_mounts(p, e) < 0 || look_at_uid(p, e) < 0)
+		return -1;
+	look_at_arguments(p);
+	p->looked = true;
+	return 0;
+}
+
+bool process_is_child_of(struct process *p, const struct process *parent)
+{
+	struct proc_stat s, theirs;
+
+	return process_read_stat(parent->dir, &theirs) == 0 && process_read_stat(p->dir, &s) == 0 &&
+	       s.ppid == parent->pid;
+}
+
+int process_open_image(const struct process *p, struct err *e)
+{
+	int fd = openat(p->view, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd >= 0 ? fd : err_sys(e, "read %s, the image of process %d", p->exe, (int)p->pid);
+}
