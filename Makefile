@@ -170,7 +170,7 @@ test-events: $(HOSTS_NEEDS)
 test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
-	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain)
+	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door)
 	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
 
 # Emulators and sanitizers are slow.
