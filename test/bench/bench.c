@@ -63,5 +63,9 @@ int main(int argc, char **argv)
 		return load_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "objects"))
 		return objects_main(argc - 1, argv + 1);
-	die("usage: bench load|objects …");
+	if (argc > 1 && streq(argv[1], "start"))
+		return start_main(argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "now"))
+		return now_main(argc - 1, argv + 1);
+	die("usage: bench load|objects|start …");
 }

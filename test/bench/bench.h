@@ -25,8 +25,11 @@ int64_t bench_percentile(struct bench_times *t, int percent);
 /* The JSON of a file, or the program ends and says why; the caller's. */
 cJSON *bench_read_json(const char *path);
 
-/* The parts, each with a main of its own: load on a driver's socket, and on an API server. */
+/* The parts, each with a main of its own: load on a driver's socket, and on an API server; the start of a
+ * sandbox (now is what runs inside). */
 int load_main(int argc, char **argv);
 int objects_main(int argc, char **argv);
+int start_main(int argc, char **argv);
+int now_main(int argc, char **argv);
 
 #endif
