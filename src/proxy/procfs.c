@@ -33,7 +33,7 @@ bool proc_parse_stat(struct str text, struct proc_stat *out)
 		bool good = true;
 		switch (i) {
 		case STATE:
-			good = word.n == 1;
+			good = word.n == 1 && word.p[0] >= 'A' && word.p[0] <= 'z';
 			out->state = good ? word.p[0] : 0;
 			break;
 		case PPID:

@@ -57,6 +57,7 @@ TEST(procfs_stat_that_is_none)
 	OK(!parse("42 (sh) SS 41 42", &s));
 	OK(!parse("42 (sh) S -1 " NUMBERS, &s));
 	OK(!parse("42 (sh) S 41 42 42 0 -1 4194560 100 0 0 0 5 6 0 0 20 0 3 0", &s));
+	OK(!proc_parse_stat(STR("42 (sh) \0 41 42 42 0 -1 0 0 0 0 0 0 0 0 0 20 0 3 0 9 1 2"), &s));
 	OK(!proc_parse_stat(STR_NONE, &s));
 }
 
