@@ -58,11 +58,11 @@ void forward_refuse(struct forward *f, unsigned status, const char *error, const
 
 static struct request_report report_of(const struct forward *f, const char *engine)
 {
-	const struct target *t = &f->target;
+	struct str rest = f->head.path, path = str_cut(&rest, '?'); /* a query may hold a secret */
 
 	return (struct request_report){
 		.method = f->head.method,
-		.path = t->path.p != NULL ? t->path : f->head.path,
+		.path = f->target.path.p != NULL ? f->target.path : path,
 		.policy = f->session->egress.verdict.policy,
 		.engine = engine,
 	};
@@ -323,6 +323,8 @@ static void decided(struct egress *x, const struct refusal *why)
 	const char *bad_target = target_read(&f->target, f->head.path, &f->arena);
 	if (bad_target == NULL && f->target.encoded_slash && !may_have_encoded_slash(f))
 		bad_target = "its path has an encoded slash";
+	if (bad_target != NULL)
+		f->target = (struct target){0};
 	struct fault fault = find_fault(f, bad_target);
 	if (fault.status != 0) {
 		if (!let_pass(f, "l7", "l7_parse_rejection", fault.detail))

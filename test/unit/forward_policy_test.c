@@ -33,7 +33,7 @@
 #define GET(port, path) REQUEST("GET", port, path) "\r\n"
 #define GOT(port, path)                                                                            \
 	"GET " path " HTTP/1.1\r\nHost: server.test:" port "\r\nVia: 1.1 "                         \
-							   "openshell-sandbox\r\n\r\n"
+	"openshell-sandbox\r\n\r\n"
 #define OK2 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 static void say_on(int fd, const char *text)
