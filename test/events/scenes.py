@@ -307,6 +307,31 @@ def requests():
     )
     url = f"http://{m.server.allowed}"
     run(m.program, "get", url + "/", "get", url + "/secret", rules=policy([inspected]))
+    run(m.program, "get", url + "/secret", rules=policy([inspected]), flags=["--network-mode", "host"])
+
+
+ANOTHER_HOST = """
+import os, socket
+host, port = os.environ["https_proxy"].removeprefix("http://").strip("/").split(":")
+s = socket.create_connection((host, int(port)), 10)
+s.sendall(b"CONNECT %s HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n")
+s.recv(4096)
+s.sendall(b"%s / HTTP/1.1\\r\\nHost: %s\\r\\nConnection: close\\r\\n\\r\\n")
+while s.recv(4096):
+    pass
+"""
+
+
+@scene
+def requests_within_a_tunnel():
+    m = machine()
+    python = os.path.realpath(sys.executable)
+    where = m.server.allowed
+    rules = policy([endpoint(where, protocol="rest", access="read-only")])
+    rules["network_policies"]["server"]["binaries"] = [{"path": python}]
+    # to another host, and one that is not allowed but only told of
+    for method, host in ("GET", "other.test"), ("DELETE", where):
+        run(python, "-c", ANOTHER_HOST % (where, where, method, host), rules=rules, code=None)
 
 
 @scene
