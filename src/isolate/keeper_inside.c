@@ -192,8 +192,10 @@ static void tell_bypass(const struct bypass *bypass, void *arg)
 		lose(&k->bypasses, 1);
 }
 
-static void hear_kernel(struct inside *k)
+/* The kernel logs within the call that it refuses: all that a workload tried is there once it has ended. */
+static void hear_kernel(void *inside)
 {
+	struct inside *k = inside;
 	_Alignas(8) char bytes[NFLOG_READ_MAX];
 
 	for (int i = 0; k->bypasses.fd >= 0 && i < TURN_MAX; i++) {
@@ -372,8 +374,11 @@ void keeper_live(const struct keeper_config *config, int channel)
 		_exit(1);
 	k.config = &c;
 	k.channel = channel;
-	if (settle(&k, &c, &report) == 0)
+	if (settle(&k, &c, &report) == 0) {
+		k.workloads.before_end = hear_kernel;
+		k.workloads.owner = &k;
 		run(&k);
+	}
 	uid_t as = c.confine.identity ? c.confine.identity->uid : (uid_t)KEEPER_NOBODY;
 	_exit(keeper_kill_all(as, END_MS) ? 0 : 1);
 }

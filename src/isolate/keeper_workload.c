@@ -238,8 +238,10 @@ static void ended(struct workloads *w, pid_t pid, int status)
 	/* all its ends of the pipe are closed: this is the last of it */
 	if (has_report(one))
 		read_report(w, one);
-	if (one->state == WORKLOAD_RUNNING && !one->cancelled)
+	if (one->state == WORKLOAD_RUNNING && !one->cancelled) {
+		w->before_end(w->owner);
 		keeper_tell(w->channel, &p, -1);
+	}
 	move(w, one, WORKLOAD_FREE);
 }
 

@@ -49,6 +49,9 @@ struct workloads {
 	const struct confine *confine;
 	uid_t as; /* for keeper_kill */
 	int channel;
+	/* Called when one has ended, before that is told: what it did is told first. */
+	void (*before_end)(void *owner);
+	void *owner;
 };
 
 /* How many descriptors workloads_poll may ask for. */

@@ -27,6 +27,7 @@ static struct rig {
 	struct {
 		pid_t pid;
 		int status;
+		unsigned bypasses; /* told before */
 	} exits[EXITS_MAX];
 	unsigned n_exits;
 	struct bypass bypasses[BYPASSES_MAX];
@@ -49,6 +50,7 @@ static void on_exited(void *owner UNUSED, pid_t pid, int status)
 {
 	OK(rig.n_exits < EXITS_MAX);
 	rig.exits[rig.n_exits].pid = pid;
+	rig.exits[rig.n_exits].bypasses = rig.n_bypasses;
 	rig.exits[rig.n_exits++].status = status;
 	loop_stop(rig.loop, 0);
 }

@@ -647,6 +647,35 @@ TEST(keeper_tells_of_a_bypass)
 	stop();
 }
 
+static bool is_zombie(pid_t pid)
+{
+	char path[32], state = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	_cleanup_file_ FILE *f = fopen(path, "re");
+	return f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1 && state == 'Z';
+}
+
+TEST(keeper_tells_of_a_bypass_before_the_end_of_who_tried)
+{
+	int fds[2];
+
+	start(any_pocket());
+	need_log();
+	OK(pipe2(fds, O_CLOEXEC) == 0);
+	pid_t pid =
+		shell("exec bash -c 'read -r go; : <>/dev/tcp/192.0.2.1/443' 2>/dev/null", fds[0]);
+	/* it tries and ends while the keeper cannot look */
+	OK(kill(keeper_pid(rig.keeper), SIGSTOP) == 0);
+	OK(write(fds[1], "go\n", 3) == 3);
+	while (!is_zombie(pid))
+		usleep(1000);
+	OK(kill(keeper_pid(rig.keeper), SIGCONT) == 0);
+	AWAIT(rig.n_exits == 1);
+	EQ(rig.exits[0].bypasses, 1);
+	stop();
+}
+
 TEST_WITHIN(keeper_a_flood_of_bypasses_is_rationed_and_counted, 60)
 {
 	start(any_pocket());
