@@ -9,9 +9,10 @@
  *       connect HOST:PORT      a tunnel by $http_proxy, and in it a GET of /: status of each
  *       dial HOST:PORT         goes round the proxy by TCP: errno, milliseconds
  *       datagram HOST:PORT     the same by UDP
+ *       hold                   stays, SIGTERM or not
  *       exit CODE
- *   hosts without nf_tables|veth COMMAND...
- *                              runs it where the kernel says that it has none
+ *   hosts without namespaces|nf_tables|veth COMMAND...
+ *                              runs it where the kernel says that there are none
  *   hosts veth                 makes a pair in a network namespace of its own: errno
  */
 #include <stdio.h>

@@ -86,7 +86,7 @@ class Machine:
         return self.path(name)
 
     def policy(self, program, user):
-        """The file with the policy for that program and user."""
+        """The file with the policy for that program and user (see hosts.policy)."""
         name = f"policy-{user}-{'in' if program == INSIDE else 'out'}.yaml"
         return self.write(name, policy(self.server, program, user))
 

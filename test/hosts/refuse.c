@@ -30,7 +30,12 @@
 #include "hosts_impl.h"
 #include "net/netlink.h"
 
-enum { NO_SUCH_HOST = 125, MESSAGE_MAX = 4096 };
+enum {
+	NO_SUCH_HOST = 125,
+	MESSAGE_MAX = 4096,
+	NAMESPACES = CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS |
+		     CLONE_NEWIPC,
+};
 
 #define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 
@@ -46,6 +51,19 @@ static const struct sock_filter no_netfilter[] = {
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
+/* As in a container whose seccomp profile keeps namespaces for those who have CAP_SYS_ADMIN. */
+static const struct sock_filter no_namespaces[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 6, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 1, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 2),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(0)), /* its flags, of both */
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NAMESPACES, 1, 0),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+};
+
 /* A message may be sent by these. */
 static const struct sock_filter ask_about_messages[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -55,13 +73,22 @@ static const struct sock_filter ask_about_messages[] = {
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
-static int install(const struct sock_filter *code, size_t n, unsigned flags)
-{
-	struct sock_fprog program = {.len = (unsigned short)n,
-				     .filter = (struct sock_filter *)code};
+/* A host that lacks something; asks: we are asked about each call. */
+struct lack {
+	const char *name;
+	struct sock_fprog filter;
+	bool asks;
+};
 
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-}
+#define FILTER(code)                                                                               \
+	{                                                                                          \
+		.len = ARRAY_LEN(code), .filter = (struct sock_filter *)(code)                     \
+	}
+static const struct lack lacks[] = {
+	{"namespaces", FILTER(no_namespaces), false},
+	{"nf_tables", FILTER(no_netfilter), false},
+	{"veth", FILTER(ask_about_messages), true},
+};
 
 /* ---- veth ---- */
 
@@ -142,14 +169,14 @@ static void answer_calls(int listener)
 		answer_call(listener);
 }
 
-/* ---- both ---- */
+/* ---- all of them ---- */
 
 /* The child: waits, once it has the filter, for whoever is to answer. It tells the number of the
  * listener by a pipe, since a message would already be asked about. */
-static _Noreturn void become(const struct sock_filter *code, size_t n, bool asks, int to, int from,
-			     char **command)
+static _Noreturn void become(const struct lack *l, int to, int from, char **command)
 {
-	int listener = install(code, n, asks ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0);
+	unsigned flags = l->asks ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+	int listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &l->filter);
 	char go;
 
 	if (listener < 0 || write(to, &listener, sizeof listener) != sizeof listener ||
@@ -157,7 +184,7 @@ static _Noreturn void become(const struct sock_filter *code, size_t n, bool asks
 		fprintf(stderr, "hosts: seccomp: %s\n", strerror(errno));
 		_exit(NO_SUCH_HOST);
 	}
-	if (asks)
+	if (l->asks)
 		close(listener);
 	execvp(command[0], command);
 	fprintf(stderr, "hosts: %s: %s\n", command[0], strerror(errno));
@@ -165,38 +192,43 @@ static _Noreturn void become(const struct sock_filter *code, size_t n, bool asks
 }
 
 /* The parent: takes the listener, lets the child go on, and answers. */
-static bool serve(pid_t pid, bool asks, int to, int from)
+static int serve(const struct lack *l, pid_t pid, int to, int from)
 {
 	int number;
 
 	if (read(from, &number, sizeof number) != sizeof number)
-		return false;
+		return -1;
 	_cleanup_close_ int process = (int)syscall(SYS_pidfd_open, pid, 0);
 	_cleanup_close_ int listener =
-		asks ? (int)syscall(SYS_pidfd_getfd, process, number, 0) : -1;
-	if ((asks && listener < 0) || write(to, "", 1) != 1)
-		return false;
-	if (asks)
+		l->asks ? (int)syscall(SYS_pidfd_getfd, process, number, 0) : -1;
+	if ((l->asks && listener < 0) || write(to, "", 1) != 1)
+		return -1;
+	if (l->asks)
 		answer_calls(listener);
-	return true;
+	return 0;
+}
+
+static const struct lack *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(lacks); i++)
+		if (streq(lacks[i].name, name))
+			return &lacks[i];
+	return NULL;
 }
 
 int run_without(const char *what, char **command)
 {
-	bool asks = streq(what, "veth");
-	const struct sock_filter *code = asks ? ask_about_messages : no_netfilter;
-	size_t n = asks ? ARRAY_LEN(ask_about_messages) : ARRAY_LEN(no_netfilter);
+	const struct lack *l = find(what);
 	int up[2], down[2], status;
 
-	if ((!asks && !streq(what, "nf_tables")) || pipe2(up, O_CLOEXEC) < 0 ||
-	    pipe2(down, O_CLOEXEC) < 0)
+	if (l == NULL || pipe2(up, O_CLOEXEC) < 0 || pipe2(down, O_CLOEXEC) < 0)
 		return NO_SUCH_HOST;
 	pid_t pid = fork();
 	if (pid == 0)
-		become(code, n, asks, up[1], down[0], command);
+		become(l, up[1], down[0], command);
 	close(up[1]);
 	close(down[0]);
-	if (pid < 0 || !serve(pid, asks, down[1], up[0])) {
+	if (pid < 0 || serve(l, pid, down[1], up[0]) < 0) {
 		fprintf(stderr, "hosts: no host without %s here: %s\n", what, strerror(errno));
 		return NO_SUCH_HOST;
 	}

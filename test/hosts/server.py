@@ -1,5 +1,6 @@
 """server.py ADDRESS: what the sandboxes' requests are for: HTTP on two ports, of which the policy
-allows one. Prints "ready", then a line for each connection it accepts: the port. Ends with its stdin."""
+allows one. Prints "ready", and a line for each connection that it accepts: the port. A line on
+stdin gives "ready" again, after all that was answered before; with the end of stdin it ends."""
 
 import http.server
 import os
@@ -8,6 +9,11 @@ import sys
 import threading
 
 ALLOWED, DENIED = 8080, 8081
+
+
+def say(word):
+    """One write: there are several threads."""
+    os.write(1, f"{word}\n".encode())
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -29,7 +35,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def process_request(self, request, client_address):
-        print(self.server_address[1], flush=True)
+        say(self.server_address[1])
         super().process_request(request, client_address)
 
     def handle_error(self, request, client_address):
@@ -40,6 +46,7 @@ if __name__ == "__main__":
     for port in ALLOWED, DENIED:
         server = Server((sys.argv[1], port), Answer)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    print("ready", flush=True)
-    sys.stdin.read()
+    say("ready")
+    for _ in sys.stdin:
+        say("ready")
     os._exit(0)

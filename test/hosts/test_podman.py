@@ -1,5 +1,5 @@
-"""Containers of Podman, as root and rootless. The image of each is FROM scratch and holds one static
-program, the workload; our binary and the policy are mounted into it."""
+"""Containers of Podman, as root and rootless. The image of each is FROM scratch and holds one
+static program, the workload; our binary and the policy are mounted into it."""
 
 import shutil
 import unittest
@@ -25,14 +25,13 @@ class Container(Walled):
     rootless = True
     flags = []
     network = "host"
-    policy_user = None  # where the workload cannot be who the policy says
     binary, program, policy_file = OURS, INSIDE, POLICY
 
     @classmethod
     def setUpClass(cls):
         cls.machine = machine()
         cls.server = cls.machine.server
-        cls.policy = cls.machine.policy(INSIDE, cls.policy_user or cls.user)
+        cls.policy = cls.machine.policy(INSIDE, cls.user)
 
     def there(self, *words):
         flags = [f"--network={self.network}", *self.flags]
@@ -52,6 +51,7 @@ class RootlessTest(Container, unittest.TestCase):
     """As it is without any flag."""
 
     rung = "userns"
+    sees_programs = False  # no CAP_SYS_PTRACE
     fails = {"pocket": NOT_ALLOWED}
 
 
@@ -62,6 +62,7 @@ class RootlessBareTest(Container, unittest.TestCase):
     fails = {"pocket": NOT_ALLOWED}
     flags = BARE
     mapped = False
+    user, seen_as = None, 65534
 
 
 class RootlessBareUserTest(Container, unittest.TestCase):
@@ -82,6 +83,7 @@ class RootfulOpenShellTest(Container, unittest.TestCase):
 
 class RootfulTest(Container, unittest.TestCase):
     rung = "userns"
+    sees_programs = False  # no CAP_SYS_PTRACE
     fails = {"pocket": NOT_ALLOWED}
     rootless = False
 
@@ -90,5 +92,6 @@ class ReadOnlyTest(Container, unittest.TestCase):
     """No file can be written anywhere."""
 
     rung = "userns"
+    sees_programs = False  # no CAP_SYS_PTRACE
     fails = {"pocket": NOT_ALLOWED}
     flags = ["--read-only", "--read-only-tmpfs=false"]

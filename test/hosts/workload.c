@@ -2,20 +2,19 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "hosts_impl.h"
 
-enum { ANSWER_MAX = 64 << 10, WAIT_MS = 20000, GROUPS_MAX = 64, INTERFACES_MAX = 64 };
+enum { ANSWER_MAX = 64 << 10, WAIT_MS = 20000, GROUPS_MAX = 64, INTERFACES_MAX = 64, HOLD_S = 600 };
 
 /* ---- sockets ---- */
 
@@ -205,6 +204,14 @@ static int step_datagram(cJSON *o, const char *where)
 	return -1;
 }
 
+/* Until it is killed: what a workload that will not end does. */
+static int step_hold(cJSON *o, const char *argument UNUSED)
+{
+	signal(SIGTERM, SIG_IGN);
+	json_put_int(o, "slept", HOLD_S - (int)sleep(HOLD_S));
+	return -1;
+}
+
 static int step_exit(cJSON *o, const char *code)
 {
 	json_put_str(o, "code", code);
@@ -218,7 +225,8 @@ static const struct {
 } steps[] = {
 	{"report", false, step_report},    {"get", true, step_get},
 	{"connect", true, step_connect},   {"dial", true, step_dial},
-	{"datagram", true, step_datagram}, {"exit", true, step_exit},
+	{"datagram", true, step_datagram}, {"hold", false, step_hold},
+	{"exit", true, step_exit},
 };
 
 /* One step, and where the next is. */
