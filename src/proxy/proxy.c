@@ -134,6 +134,6 @@ void proxy_free(struct proxy *p)
 	timer_stop(p->loop, &p->pause);
 	list_each(s, &p->sessions, struct session, link)
 		session_free(s);
-	pipes_fini(&p->pipes);
+	tunnel_pool_fini(&p->pool);
 	free(p);
 }

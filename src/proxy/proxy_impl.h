@@ -24,7 +24,7 @@ struct proxy {
 	struct timer pause;  /* until accept is tried again */
 	unsigned failures;   /* of accept, in a row */
 	struct list sessions;
-	struct pipes pipes;
+	struct tunnel_pool pool;
 	unsigned clients, clients_max, tunnels;
 	uint64_t accepted, turned_away;
 };

@@ -174,7 +174,7 @@ void session_tunnel(struct session *s, int server, struct str from_server)
 	p->tunnels++;
 	s->tunnel = (struct tunnel){
 		.loop = p->loop,
-		.pipes = &p->pipes,
+		.pool = &p->pool,
 		.may_move = may_move,
 		.ended = tunnel_ended,
 		.idle_ms = PROXY_IDLE_MS,

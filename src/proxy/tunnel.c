@@ -8,7 +8,7 @@
 #include "base/util.h"
 #include "proxy/tunnel.h"
 
-/* ---- pipes ---- */
+/* ---- where bytes are kept ---- */
 
 static void close_pipe(int pipe[2])
 {
@@ -16,81 +16,121 @@ static void close_pipe(int pipe[2])
 	close(steal_fd(&pipe[1]));
 }
 
-void pipes_fini(struct pipes *p)
+void tunnel_pool_fini(struct tunnel_pool *p)
 {
-	while (p->n > 0)
-		close_pipe(p->kept[--p->n]);
+	while (p->buffers_n > 0)
+		free(p->buffers[--p->buffers_n]);
+	while (p->pipes_n > 0)
+		close_pipe(p->pipes[--p->pipes_n]);
 }
 
-static bool take_pipe(struct pipes *p, int pipe[2])
+/* The one that was used last is still in the processor's cache. */
+static bool take_buffer(struct tunnel_pool *p, struct way *w)
 {
-	if (p->no_splice)
+	if (p->buffers_used == TUNNEL_BUFFERS_MAX)
 		return false;
-	if (p->n > 0) {
-		memcpy(pipe, p->kept[--p->n], sizeof p->kept[0]);
-		return true;
-	}
-	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-		return false;
-	(void)fcntl(pipe[1], F_SETPIPE_SZ, TUNNEL_PIPE); /* else it holds what it holds */
+	p->buffers_used++;
+	w->buffer = p->buffers_n > 0 ? p->buffers[--p->buffers_n] : xmalloc(TUNNEL_BUFFER);
+	w->shared = true;
 	return true;
 }
 
-/* Only an empty one may serve another tunnel. */
-static void give_pipe(struct pipes *p, struct way *w)
+static bool take_pipe(struct tunnel_pool *p, struct way *w)
 {
-	if (w->pipe[0] < 0)
-		return;
-	if (w->in_pipe > 0 || p->n == PIPES_KEPT_MAX) {
+	if (p->no_splice)
+		return false;
+	if (p->pipes_n > 0) {
+		memcpy(w->pipe, p->pipes[--p->pipes_n], sizeof w->pipe);
+		return true;
+	}
+	if (pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	(void)fcntl(w->pipe[1], F_SETPIPE_SZ, TUNNEL_PIPE); /* else it holds what it holds */
+	return true;
+}
+
+static void give_buffer(struct tunnel_pool *p, struct way *w)
+{
+	char *buffer = steal(&w->buffer);
+	bool keep = w->shared && p->buffers_n < TUNNEL_BUFFERS_KEPT;
+
+	if (w->shared)
+		p->buffers_used--;
+	if (keep)
+		p->buffers[p->buffers_n++] = buffer;
+	else
+		free(buffer);
+	w->shared = false;
+	w->at = w->n = 0;
+}
+
+/* Only an empty one may serve another tunnel. */
+static void give_pipe(struct tunnel_pool *p, struct way *w)
+{
+	if (w->in_pipe > 0 || p->pipes_n == TUNNEL_PIPES_KEPT) {
 		close_pipe(w->pipe);
 		w->in_pipe = 0;
 		return;
 	}
-	p->kept[p->n][0] = steal_fd(&w->pipe[0]);
-	p->kept[p->n++][1] = steal_fd(&w->pipe[1]);
+	p->pipes[p->pipes_n][0] = steal_fd(&w->pipe[0]);
+	p->pipes[p->pipes_n++][1] = steal_fd(&w->pipe[1]);
+}
+
+static void give_back(struct tunnel_pool *p, struct way *w)
+{
+	if (w->buffer != NULL)
+		give_buffer(p, w);
+	if (w->pipe[0] >= 0)
+		give_pipe(p, w);
 }
 
 /* ---- one way ---- */
 
 static size_t held(const struct way *w)
 {
-	return w->copy_n + w->in_pipe;
-}
-
-static void drop_copy(struct way *w)
-{
-	free(steal(&w->copy));
-	w->copy_at = w->copy_n = 0;
+	return w->n + w->in_pipe;
 }
 
 static void way_over(struct tunnel *t, struct way *w)
 {
-	drop_copy(w);
-	give_pipe(t->pipes, w);
+	give_back(t->pool, w);
 	w->state = WAY_OVER;
 }
 
-/* Takes what has come. Bytes, 0 for the end, -1 with errno. */
+/* Takes what has come, by a pipe. Bytes, 0 for the end, -1 with errno. */
+static ssize_t fill_pipe(struct way *w, int from)
+{
+	ssize_t n = splice(from, NULL, w->pipe[1], NULL, TUNNEL_PIPE,
+			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (n > 0)
+		w->in_pipe = (size_t)n;
+	return n;
+}
+
+static ssize_t fill_buffer(struct way *w, int from)
+{
+	ssize_t n = recv(from, w->buffer, w->shared ? TUNNEL_BUFFER : TUNNEL_SMALL, 0);
+
+	w->at = 0;
+	w->n = n > 0 ? (size_t)n : 0;
+	return n;
+}
+
+/* The same, by what there is. The way holds nothing. */
 static ssize_t fill(struct tunnel *t, struct way *w, int from)
 {
-	ssize_t n;
-
-	if (w->pipe[0] >= 0 || take_pipe(t->pipes, w->pipe)) {
-		n = splice(from, NULL, w->pipe[1], NULL, TUNNEL_PIPE,
-			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-		if (n >= 0)
-			w->in_pipe = (size_t)n;
+	if (w->buffer != NULL || (w->pipe[0] < 0 && take_buffer(t->pool, w)))
+		return fill_buffer(w, from);
+	if (w->pipe[0] >= 0 || take_pipe(t->pool, w)) {
+		ssize_t n = fill_pipe(w, from);
 		if (n >= 0 || (errno != EINVAL && errno != ENOSYS && errno != EPERM))
 			return n;
-		t->pipes->no_splice = true;
-		give_pipe(t->pipes, w);
+		t->pool->no_splice = true;
+		give_pipe(t->pool, w);
 	}
-	if (w->copy == NULL)
-		w->copy = xmalloc(TUNNEL_COPY);
-	n = recv(from, w->copy, TUNNEL_COPY, 0);
-	w->copy_at = 0;
-	w->copy_n = n > 0 ? (size_t)n : 0;
-	return n;
+	w->buffer = xmalloc(TUNNEL_SMALL);
+	return fill_buffer(w, from);
 }
 
 /* Passes on what is held. Bytes, or -1 with errno. */
@@ -98,11 +138,11 @@ static ssize_t drain(struct way *w, int to)
 {
 	ssize_t n;
 
-	if (w->copy_n > 0) {
-		n = send(to, w->copy + w->copy_at, w->copy_n, MSG_NOSIGNAL);
+	if (w->n > 0) {
+		n = send(to, w->buffer + w->at, w->n, MSG_NOSIGNAL);
 		if (n > 0) {
-			w->copy_at += (size_t)n;
-			w->copy_n -= (size_t)n;
+			w->at += (size_t)n;
+			w->n -= (size_t)n;
 		}
 		return n;
 	}
@@ -136,7 +176,7 @@ static int move(struct tunnel *t, int i, struct err *e)
 	int from = t->ends[i].src.fd, to = t->ends[!i].src.fd;
 	ssize_t n;
 
-	for (size_t moved = 0; moved < TUNNEL_TURN && w->state != WAY_OVER; moved += (size_t)n) {
+	for (size_t moved = 0; moved < TUNNEL_BUFFER && w->state != WAY_OVER; moved += (size_t)n) {
 		if (held(w) == 0 && w->state == WAY_FLOWING) {
 			n = fill(t, w, from);
 			if (n < 0 && for_later(errno))
@@ -160,10 +200,8 @@ static int move(struct tunnel *t, int i, struct err *e)
 		t->moved[i] += (uint64_t)n;
 		t->moved_at = mono_ms();
 	}
-	if (held(w) == 0 && w->state == WAY_FLOWING) {
-		give_pipe(t->pipes, w);
-		drop_copy(w);
-	}
+	if (held(w) == 0)
+		give_back(t->pool, w);
 	return 0;
 }
 
@@ -177,17 +215,23 @@ static void finish(struct tunnel *t, const struct err *why)
 	t->ended(t, why);
 }
 
+/* What the loop is to tell of an end. */
+static uint32_t wanted(const struct tunnel *t, int i)
+{
+	const struct way *out = &t->ways[i], *in = &t->ways[!i];
+	bool read = out->state == WAY_FLOWING && held(out) == 0;
+	/* of a sender that has hung up the loop tells nothing: its last bytes are fetched whenever the
+	 * receiver can take some */
+	bool write = in->state != WAY_OVER && (held(in) > 0 || t->ends[!i].hung_up);
+
+	return (read ? EPOLLIN : 0) | (write ? EPOLLOUT : 0);
+}
+
 static void watch(struct tunnel *t)
 {
 	for (int i = 0; i < 2; i++) {
-		const struct way *out = &t->ways[i], *in = &t->ways[!i];
-		bool read = out->state == WAY_FLOWING && held(out) == 0;
-		/* of a sender that has hung up the loop tells nothing: its last bytes are fetched
-		 * whenever the receiver can take some */
-		bool write = in->state != WAY_OVER && (held(in) > 0 || t->ends[!i].hung_up);
 		if (!t->ends[i].hung_up)
-			loop_set(t->loop, &t->ends[i].src,
-				 (read ? EPOLLIN : 0) | (write ? EPOLLOUT : 0));
+			loop_set(t->loop, &t->ends[i].src, wanted(t, i));
 	}
 }
 
@@ -249,9 +293,9 @@ static void preload(struct way *w, struct str bytes)
 	*w = (struct way){.pipe = {-1, -1}};
 	if (bytes.n == 0)
 		return;
-	w->copy = xmalloc(MAX(bytes.n, (size_t)TUNNEL_COPY));
-	memcpy(w->copy, bytes.p, bytes.n);
-	w->copy_n = bytes.n;
+	w->buffer = xmalloc(MAX(bytes.n, (size_t)TUNNEL_SMALL));
+	memcpy(w->buffer, bytes.p, bytes.n);
+	w->n = bytes.n;
 }
 
 int tunnel_start(struct tunnel *t, int client, int server, struct str from_client,
@@ -269,13 +313,12 @@ int tunnel_start(struct tunnel *t, int client, int server, struct str from_clien
 	}
 	t->idle.fire = idle;
 	t->moved_at = mono_ms();
-	if (loop_add(t->loop, &t->ends[0].src, 0, e) < 0 ||
-	    loop_add(t->loop, &t->ends[1].src, 0, e) < 0) {
+	if (loop_add(t->loop, &t->ends[0].src, wanted(t, 0), e) < 0 ||
+	    loop_add(t->loop, &t->ends[1].src, wanted(t, 1), e) < 0) {
 		tunnel_stop(t);
 		return -1;
 	}
 	timer_set(t->loop, &t->idle, MIN(t->idle_ms, t->half_closed_ms));
-	watch(t);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static int fake_pipe2(int pipe[2], int flags)
 /* ---- the two ends ---- */
 
 static struct loop *loop;
-static struct pipes pipes;
+static struct tunnel_pool pool;
 static struct tunnel tunnel;
 static bool ended, may;
 static struct err why;
@@ -97,7 +97,7 @@ static void begin(const char *from_client, const char *from_server)
 	ended = false;
 	tunnel = (struct tunnel){
 		.loop = loop,
-		.pipes = &pipes,
+		.pool = &pool,
 		.may_move = on_may_move,
 		.ended = on_ended,
 		.idle_ms = 60000,
@@ -112,7 +112,7 @@ static void tear_down(void)
 {
 	tunnel_stop(&tunnel);
 	tunnel_stop(&tunnel);
-	pipes_fini(&pipes);
+	tunnel_pool_fini(&pool);
 	loop_free(loop);
 	loop = NULL;
 }
@@ -222,15 +222,38 @@ static ssize_t receive(int fd, char *out, size_t n)
 
 /* ---- tests ---- */
 
-TEST(bytes_flow_both_ways_at_once)
+/* Other tunnels have all the buffers. */
+static void no_buffers(void)
+{
+	pool.buffers_used = TUNNEL_BUFFERS_MAX;
+}
+
+static void flow(void)
 {
 	begin(NULL, NULL);
 	exchange(5000000, 7000000, false);
-	OK(splices > 0);
 	begin(NULL, NULL);
 	exchange(0, 1, false);
 	begin(NULL, NULL);
 	exchange(300000, 0, true);
+}
+
+TEST(bytes_flow_both_ways_at_once)
+{
+	flow();
+	EQ(splices, 0);
+	EQ(pool.buffers_used, 0);
+	OK(pool.buffers_n > 0);
+	tear_down();
+}
+
+TEST(bytes_flow_by_splice)
+{
+	no_buffers();
+	flow();
+	OK(splices > 0);
+	EQ(pool.buffers_used, TUNNEL_BUFFERS_MAX);
+	EQ(pool.buffers_n, 0);
 	tear_down();
 }
 
@@ -238,24 +261,26 @@ TEST(bytes_flow_without_splice)
 {
 	static const int errors[] = {EINVAL, ENOSYS, EPERM};
 
+	no_buffers();
 	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
 		splice_error = errors[i];
 		splices = 0;
-		pipes.no_splice = false;
+		pool.no_splice = false;
 		begin(NULL, NULL);
 		exchange(2000000, 3000000, false);
 		EQ(splices, 1); /* asked once, by the first of all tunnels */
-		OK(pipes.no_splice);
+		OK(pool.no_splice);
 	}
 	tear_down();
 }
 
 TEST(bytes_flow_without_a_descriptor_for_a_pipe)
 {
+	no_buffers();
 	pipe_error = EMFILE;
 	begin(NULL, NULL);
 	exchange(2000000, 3000000, false);
-	OK(!pipes.no_splice); /* another time there is one */
+	OK(!pool.no_splice); /* another time there is one */
 	pipe_error = 0;
 	begin(NULL, NULL);
 	exchange(10, 10, false);
@@ -378,22 +403,87 @@ TEST(last_words_are_delivered_to_a_slow_receiver)
 	tear_down();
 }
 
-TEST(what_is_under_way_is_bounded_and_pipes_are_given_back)
+/* Nobody reads, until something is held. */
+static void stall(size_t most)
 {
 	char bytes[65536] = {0};
 
 	begin(NULL, NULL);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 500; i++) {
 		(void)send(client, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 		run_for(0);
-		OK(held(&tunnel.ways[0]) <= TUNNEL_PIPE);
+		OK(held(&tunnel.ways[0]) <= most);
 	}
-	OK(held(&tunnel.ways[0]) > 0); /* nobody reads */
-	EQ(pipes.n, 0);
+	OK(held(&tunnel.ways[0]) > 0);
+}
+
+static void go_on(void)
+{
+	char bytes[65536];
+
 	while (recv(server, bytes, sizeof bytes, MSG_DONTWAIT) > 0 || held(&tunnel.ways[0]) > 0)
 		run_for(1);
-	EQ(pipes.n, 1);
+}
+
+TEST(what_is_under_way_is_bounded_and_buffers_are_given_back)
+{
+	stall(TUNNEL_BUFFER);
+	EQ(pool.buffers_used, 1);
+	go_on();
+	EQ(pool.buffers_used, 0);
+	EQ(pool.buffers_n, 1);
+	tunnel_stop(&tunnel);
+	stall(TUNNEL_BUFFER);
+	tunnel_stop(&tunnel); /* with bytes in it */
+	EQ(pool.buffers_used, 0);
+	EQ(pool.buffers_n, 1);
+	tear_down();
+}
+
+TEST(what_is_under_way_is_bounded_and_pipes_are_given_back)
+{
+	no_buffers();
+	stall(TUNNEL_PIPE);
+	EQ(pool.pipes_n, 0);
+	go_on();
+	EQ(pool.pipes_n, 1);
 	EQ(pipes_made, 1);
+	tear_down();
+}
+
+TEST(so_many_stalled_tunnels_have_a_buffer_and_the_others_a_pipe)
+{
+	enum { N = TUNNEL_BUFFERS_MAX + 3 };
+	static struct tunnel stalled[N];
+	char bytes[65536] = {0};
+	int clients[N], near[2];
+	struct err e;
+
+	begin(NULL, NULL);
+	for (int i = 0; i < N; i++) {
+		int far;
+		socket_pair(&near[0], &clients[i]);
+		socket_pair(&near[1], &far);
+		stalled[i] = (struct tunnel){
+			.loop = loop,
+			.pool = &pool,
+			.ended = on_ended,
+			.idle_ms = 60000,
+			.half_closed_ms = 60000,
+		};
+		OK(tunnel_start(&stalled[i], near[0], near[1], STR_NONE, STR_NONE, &e) == 0);
+		while (held(&stalled[i].ways[0]) == 0) {
+			(void)send(clients[i], bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+			run_for(0);
+		}
+	}
+	EQ(pool.buffers_used, TUNNEL_BUFFERS_MAX);
+	EQ(pipes_made, N - TUNNEL_BUFFERS_MAX);
+	exchange(300000, 300000, false);
+	for (int i = 0; i < N; i++)
+		tunnel_stop(&stalled[i]);
+	EQ(pool.buffers_used, 0);
+	EQ(pool.buffers_n, TUNNEL_BUFFERS_KEPT);
 	tear_down();
 }
 
@@ -401,6 +491,7 @@ TEST(a_tunnel_with_bytes_in_its_pipe_does_not_give_them_to_another)
 {
 	char bytes[65536];
 
+	no_buffers();
 	memset(bytes, 'x', sizeof bytes);
 	begin(NULL, NULL);
 	while (held(&tunnel.ways[0]) == 0) {
@@ -408,7 +499,7 @@ TEST(a_tunnel_with_bytes_in_its_pipe_does_not_give_them_to_another)
 		run_for(0);
 	}
 	tunnel_stop(&tunnel);
-	EQ(pipes.n, 0);
+	EQ(pool.pipes_n, 0);
 	begin(NULL, NULL);
 	exchange(100000, 100000, false);
 	tear_down();
