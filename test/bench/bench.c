@@ -67,5 +67,9 @@ int main(int argc, char **argv)
 		return start_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "now"))
 		return now_main(argc - 1, argv + 1);
-	die("usage: bench load|objects|start …");
+	if (argc > 1 && streq(argv[1], "wall"))
+		return wall_main(argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "client"))
+		return client_main(argc - 1, argv + 1);
+	die("usage: bench load|objects|start|wall …");
 }

@@ -26,10 +26,12 @@ int64_t bench_percentile(struct bench_times *t, int percent);
 cJSON *bench_read_json(const char *path);
 
 /* The parts, each with a main of its own: load on a driver's socket, and on an API server; the start of a
- * sandbox (now is what runs inside). */
+ * sandbox (now is what runs inside), and what goes through its proxy (client is inside). */
 int load_main(int argc, char **argv);
 int objects_main(int argc, char **argv);
 int start_main(int argc, char **argv);
 int now_main(int argc, char **argv);
+int wall_main(int argc, char **argv);
+int client_main(int argc, char **argv);
 
 #endif
