@@ -17,8 +17,11 @@
 
 enum {
 	POLICY_FILE_MAX = 1 << 20,
+	PIDS_MAX_SIZE = 64,
 	MISSING_MAX = 16, /* names of rights that a kernel's Landlock lacks */
 };
+
+#define PIDS_MAX "/sys/fs/cgroup/pids.max" /* contract 1.9, 12g */
 
 struct preparing {
 	struct prepared *out;
@@ -215,6 +218,33 @@ static int prepare_files(struct preparing *p, struct err *e)
 	return 0;
 }
 
+/* ---- how many it may be ---- */
+
+/* Whether the cgroup limits the number of processes: 0, or -1 with *why. */
+static int look_at_pid_limit(struct err *why)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t limit;
+
+	if (file_read(PIDS_MAX, PIDS_MAX_SIZE, &text, NULL, why) < 0)
+		return -1;
+	return str_u64(str_trim(str_of(text)), &limit) ? 0 : err_set(why, EINVAL, PIDS_MAX ": max");
+}
+
+/* The limit is the container's; without one a sandbox may take all that the machine has. */
+static int check_pid_limit(struct preparing *p, struct err *e)
+{
+	struct err why;
+
+	if (look_at_pid_limit(&why) == 0)
+		return 0;
+	if (getenv("OPENSHELL_REQUIRE_RUNTIME_PID_LIMIT") != NULL)
+		return err_set(e, EPERM, "the number of processes is not limited: %s", why.text);
+	tell_config(p->events, "degraded", OCSF_LOW, "Number of processes not limited [reason:%s]",
+		    why.text);
+	return 0;
+}
+
 /* ---- what it is confined by ---- */
 
 static void each_path(void *arg, const struct landlock_path *path)
@@ -303,7 +333,7 @@ int prepare(struct prepared *out, const struct sandbox_options *o, struct ocsf *
 
 	*out = (struct prepared){.landlock = LANDLOCK_NONE};
 	if (load_policy(&p, e) < 0 || decide_who(&p, e) < 0 || prepare_files(&p, e) < 0 ||
-	    build_landlock(&p, e) < 0)
+	    check_pid_limit(&p, e) < 0 || build_landlock(&p, e) < 0)
 		return -1;
 	seccomp_make(SECCOMP_CHILD, &out->filter);
 	return 0;

@@ -338,6 +338,18 @@ class Resources(RootPocket, unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("No file descriptors available", done.stderr)
 
+    def test_a_limit_on_processes_may_be_insisted_on(self):
+        strict = (("OPENSHELL_REQUIRE_RUNTIME_PID_LIMIT", "1"),)
+        for limit, code in ("100", 5), ("max", 1), (None, 1):
+            script = "mount -t tmpfs cgroup /sys/fs/cgroup && "
+            if limit:
+                script += f"echo {limit} >/sys/fs/cgroup/pids.max && "
+            inside = ("unshare", "-m", SHELL, "-c", script + 'exec "$@"', SHELL)
+            done = self.shell("exit 5", wrapper=inside, environment=strict)
+            self.assertEqual(done.returncode, code, done.stderr)
+            if code == 1:
+                self.assertRegex(done.stderr, "number of processes is not limited: .*/pids.max")
+
     def test_a_read_only_root(self):
         script = (
             "mount --bind / /mnt && mount -o remount,bind,ro /mnt && mount --rbind /proc /mnt/proc && mount --rbind /dev /mnt/dev && "
