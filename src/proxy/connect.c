@@ -180,10 +180,15 @@ static void decided(struct egress *x, const struct refusal *why)
 		egress_connect(x);
 }
 
-/* From now on nothing is expected of the client but that it may go. */
-static void client_gone(struct source *src, uint32_t events UNUSED)
+/* Nothing is expected of the client now but that it may go. What it sends all the same has time. */
+static void client_early(struct source *src, uint32_t events)
 {
-	session_end(container_of(src, struct session, client));
+	struct session *s = container_of(src, struct session, client);
+
+	if (events & (EPOLLHUP | EPOLLERR))
+		session_end(s);
+	else
+		loop_set(s->proxy->loop, src, 0);
 }
 
 void connect_start(struct session *s, const struct head *head, size_t used)
@@ -191,7 +196,7 @@ void connect_start(struct session *s, const struct head *head, size_t used)
 	struct egress *x = &s->egress;
 
 	buf_consume(&s->in, used);
-	s->client.ready = client_gone;
+	s->client.ready = client_early;
 	x->decided = decided;
 	x->checked = checked;
 	x->connected = connected;

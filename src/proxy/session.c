@@ -10,7 +10,10 @@
 #include "proxy/answer.h"
 #include "proxy/proxy_impl.h"
 
-enum { LINGER_MS = 2000 };
+enum {
+	LINGER_MS = 2000,
+	HEAD_CHUNK = 2048, /* most heads are shorter: a session takes no more memory than that */
+};
 
 /* ---- reading and ending ---- */
 
@@ -19,6 +22,8 @@ enum session_read session_read(struct session *s)
 	size_t room = s->in.max - s->in.n;
 	ssize_t n;
 
+	if (s->state == SESSION_HEAD)
+		room = MIN(room, (size_t)HEAD_CHUNK);
 	do {
 		n = recv(s->client.fd, buf_room(&s->in, room), room, 0);
 	} while (n < 0 && errno == EINTR);
@@ -202,12 +207,12 @@ static void refuse_head(struct session *s, unsigned status, const char *error, c
 static void serve(struct session *s, const struct head *head, size_t used)
 {
 	timer_stop(s->proxy->loop, &s->deadline);
-	loop_set(s->proxy->loop, &s->client, 0);
 	if (head->form == HEAD_AUTHORITY) {
 		s->state = SESSION_CONNECTING;
 		connect_start(s, head, used);
 		return;
 	}
+	loop_set(s->proxy->loop, &s->client, 0);
 	s->state = SESSION_FORWARDING;
 	forward_start(s, head, used);
 }
