@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -119,7 +118,6 @@ static bool refused_as_stale(struct egress *x)
 static void dialled(void *owner, int fd, const struct err *why)
 {
 	struct egress *x = owner;
-	const int one = 1;
 
 	x->dial = NULL;
 	if (fd < 0) {
@@ -131,7 +129,6 @@ static void dialled(void *owner, int fd, const struct err *why)
 		return;
 	}
 	timer_stop(x->proxy->loop, &x->deadline);
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
 	x->connected(x, fd, NULL);
 }
 
