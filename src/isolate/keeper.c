@@ -194,7 +194,7 @@ static keeper_handler *const handlers[KEEPER_MESSAGE_COUNT] = {
 /* What there is to say about its end beyond what was read. */
 static void explain(int status, struct err *e)
 {
-	if (WIFSIGNALED(status))
+	if (status != KEEPER_STATUS_UNKNOWN && WIFSIGNALED(status))
 		err_set(e, ECONNRESET, "the keeper was killed by signal %d (%s)", WTERMSIG(status),
 			strsignal(WTERMSIG(status)));
 }

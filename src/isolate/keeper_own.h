@@ -18,7 +18,8 @@ struct keeper {
 };
 
 /* Closes the channel, on which the keeper kills all and ends; waits for that, and sees to it where the
- * keeper does not. Its status as by waitpid. */
+ * keeper does not. Its status as by waitpid, unless somebody else has reaped it. */
+enum { KEEPER_STATUS_UNKNOWN = -1 };
 int keeper_bury(struct keeper *k);
 
 #endif

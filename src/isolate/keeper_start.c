@@ -104,7 +104,11 @@ static bool await_end(pid_t pid, int *status, int ms)
 	int64_t end = mono_ms() + ms;
 
 	for (;;) {
-		pid_t r = waitpid(pid, status, WNOHANG);
+		int now;
+		pid_t r = waitpid(pid, &now, WNOHANG);
+
+		if (r == pid)
+			*status = now;
 		/* ECHILD: somebody else has reaped it */
 		if (r == pid || (r < 0 && errno != EINTR))
 			return true;
@@ -116,10 +120,10 @@ static bool await_end(pid_t pid, int *status, int ms)
 
 int keeper_bury(struct keeper *k)
 {
-	int status = 0;
+	int status = KEEPER_STATUS_UNKNOWN;
 
 	if (k->pid <= 0)
-		return 0;
+		return status;
 	close(steal_fd(&k->channel));
 	if (!await_end(k->pid, &status, END_MS)) {
 		kill(k->pid, SIGKILL);

@@ -157,15 +157,17 @@ static bool read_pid(struct workloads *w, struct workload *one)
 	return true;
 }
 
-static void read_outcome(struct workloads *w, struct workload *one)
+/* What it wrote before it ended, or the nothing that means the program. The nursery may still be closing
+ * its end of the pipe when the workload itself is over already: then there is no end of file yet. */
+static void read_outcome(struct workloads *w, struct workload *one, bool is_over)
 {
 	struct keeper_packet done = {.message = KEEPER_DONE, .id = one->id, .pid = one->pid};
 	struct err why;
 	ssize_t n = read(one->report, &why, sizeof why);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && !is_over)
 		return;
-	if (n == 0 && one->pid > 0) {
+	if (n <= 0 && one->pid > 0) {
 		if (!one->cancelled)
 			keeper_tell(w->channel, &done, -1);
 		move(w, one, WORKLOAD_RUNNING);
@@ -185,7 +187,7 @@ static void read_report(struct workloads *w, struct workload *one)
 	if (one->state == WORKLOAD_ASKED && !read_pid(w, one))
 		return;
 	if (one->state == WORKLOAD_STARTING)
-		read_outcome(w, one);
+		read_outcome(w, one, false);
 }
 
 static void read_reports(struct workloads *w)
@@ -235,9 +237,8 @@ static void ended(struct workloads *w, pid_t pid, int status)
 		nursery_forget(&w->nursery);
 	if (!one)
 		return;
-	/* all its ends of the pipe are closed: this is the last of it */
-	if (has_report(one))
-		read_report(w, one);
+	if (one->state == WORKLOAD_STARTING)
+		read_outcome(w, one, true);
 	if (one->state == WORKLOAD_RUNNING && !one->cancelled) {
 		w->before_end(w->owner);
 		keeper_tell(w->channel, &p, -1);
@@ -245,15 +246,21 @@ static void ended(struct workloads *w, pid_t pid, int status)
 	move(w, one, WORKLOAD_FREE);
 }
 
-/* Nobody is reaped while a pid is yet to be told: it could be the one. That is over in a moment, or at
- * the deadline. */
+/* A stranger is not reaped while a pid is yet to be told, since it could be that one. That is over in a
+ * moment, or at the deadline. */
+static bool may_reap(struct workloads *w, pid_t pid)
+{
+	return w->asked == 0 || pid == w->nursery.pid || find_pid(w, pid);
+}
+
 static void reap(struct workloads *w)
 {
+	siginfo_t next = {.si_pid = 0};
 	int status;
-	pid_t pid;
 
-	while (w->asked == 0 && (pid = waitpid(-1, &status, WNOHANG)) > 0)
-		ended(w, pid, status);
+	while (waitid(P_ALL, 0, &next, WEXITED | WNOHANG | WNOWAIT) == 0 && next.si_pid > 0 &&
+	       may_reap(w, next.si_pid) && waitpid(next.si_pid, &status, WNOHANG) > 0)
+		ended(w, next.si_pid, status);
 }
 
 void workload_cancel(struct workloads *w, uint32_t id)

@@ -222,6 +222,42 @@ TEST(keeper_killed)
 	keeper_free(rig.keeper);
 }
 
+/* The supervisor may reap whatever ends, as the first process of a container does. */
+TEST(keeper_killed_and_reaped_by_somebody_else)
+{
+	pid_t pid;
+
+	start(RUNG_HOST);
+	int fd = family(&pid);
+	OK(kill(keeper_pid(rig.keeper), SIGKILL) == 0);
+	OK(waitpid(keeper_pid(rig.keeper), NULL, 0) > 0);
+	AWAIT(rig.gone);
+	STREQ(rig.why_gone.text, "the keeper is gone");
+	nobody_left(fd);
+	keeper_free(rig.keeper);
+}
+
+TEST(keeper_that_does_not_answer_in_time)
+{
+	struct try t;
+	int fds[2];
+
+	start(RUNG_HOST);
+	OK(pipe2(fds, O_CLOEXEC) == 0);
+	OK(kill(keeper_pid(rig.keeper), SIGSTOP) == 0);
+	ask_shell(&t, "exec sleep 1000", fds[1]);
+	close(fds[1]);
+	timer_set(rig.loop, &t.call.timer, 1);
+	AWAIT(t.done);
+	EQ(t.result, -1);
+	STREQ(t.why.text, "the keeper did not answer within 30 s");
+	OK(kill(keeper_pid(rig.keeper), SIGCONT) == 0);
+	nobody_left(fds[0]);
+	STREQ(said("echo still", &status), "still\n");
+	EQ(rig.n_exits, 1);
+	keeper_free(rig.keeper);
+}
+
 TEST(keeper_that_does_not_answer_ends_all_the_same)
 {
 	pid_t pid;

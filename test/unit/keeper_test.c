@@ -1,5 +1,6 @@
 /* isolate/keeper: what a supervisor asks for, and gets, on every rung. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <pty.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -448,12 +449,21 @@ TEST(keeper_reaps_orphans)
 	stop();
 }
 
+/* Of this process, and of the keeper where we may look at it. */
 static unsigned open_files(void)
 {
+	char path[64];
 	unsigned n = 0;
 
 	for (int fd = 0; fd < 1024; fd++)
 		n += fcntl(fd, F_GETFD) >= 0;
+	snprintf(path, sizeof path, "/proc/%d/fd", keeper_pid(rig.keeper));
+	DIR *d = opendir(path);
+	OK(d || getuid() != 0);
+	while (d && readdir(d))
+		n += 1000;
+	if (d)
+		closedir(d);
 	return n;
 }
 
@@ -462,6 +472,7 @@ TEST_WITHIN(keeper_a_thousand_workloads_leave_nothing, 60)
 	struct try t[KEEPER_CALLS_MAX + 1];
 
 	start(RUNG_HOST);
+	STREQ(said("echo first", &status), "first\n");
 	unsigned before = open_files();
 	for (unsigned round = 0; round < 1000 / KEEPER_CALLS_MAX + 1; round++) {
 		for (unsigned i = 0; i < KEEPER_CALLS_MAX; i++)
@@ -474,10 +485,10 @@ TEST_WITHIN(keeper_a_thousand_workloads_leave_nothing, 60)
 		}
 		rig.n_exits = 0;
 	}
+	/* an answer to this means that it is through with all before */
+	STREQ(said("echo last", &status), "last\n");
 	EQ(open_files(), before);
 	EQ(children(), 0);
-	/* it holds what it held */
-	STREQ(said("echo still", &status), "still\n");
 	stop();
 }
 
@@ -497,6 +508,32 @@ TEST(keeper_takes_so_many_requests_and_no_more)
 	for (unsigned i = 0; i < KEEPER_CALLS_MAX; i++)
 		AWAIT(t[i].done);
 	stop();
+}
+
+TEST_WITHIN(keeper_takes_so_many_workloads_and_no_more, 60)
+{
+	struct try t[KEEPER_CALLS_MAX], more;
+
+	start(RUNG_HOST);
+	for (unsigned n = 0; n < KEEPER_WORKLOADS_MAX; n += KEEPER_CALLS_MAX) {
+		for (unsigned i = 0; i < KEEPER_CALLS_MAX; i++)
+			ask_shell(&t[i], "exec sleep 1000", STDERR_FILENO);
+		for (unsigned i = 0; i < KEEPER_CALLS_MAX; i++) {
+			AWAIT(t[i].done);
+			if (t[i].result < 0)
+				FAIL("%s", t[i].why.text);
+		}
+	}
+	ask_shell(&more, "exec sleep 1000", STDERR_FILENO);
+	AWAIT(more.done);
+	STREQ(more.why.text, "1024 workloads are running");
+	EQ(more.why.code, EAGAIN);
+	struct err e;
+	OK(keeper_signal(rig.keeper, t[0].result, SIGTERM, &e) == 0);
+	EQ(WTERMSIG(end_of(t[0].result)), SIGTERM);
+	STREQ(said("echo still", &status), "still\n");
+	stop();
+	EQ(waitpid(-1, NULL, WNOHANG), -1);
 }
 
 /* ---- sockets ---- */
