@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 #include "base/util.h"
@@ -310,8 +311,16 @@ static void take_turn(struct later *l)
 {
 	struct callers *cs = container_of(l, struct callers, turn);
 
+	if (cs->c.look_as_them) {
+		setfsgid(cs->c.gid);
+		setfsuid(cs->c.uid);
+	}
 	while (!list_empty(&cs->asked))
 		look_at_batch(cs);
+	if (cs->c.look_as_them) {
+		setfsuid(geteuid());
+		setfsgid(getegid());
+	}
 	deliver(cs);
 	struct caller_ask *oldest = list_first(&cs->open, struct caller_ask, age);
 	if (oldest == NULL)

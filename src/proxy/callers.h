@@ -71,6 +71,12 @@ struct callers_config {
 	int diag_fd; /* NETLINK_SOCK_DIAG, made where the sandbox's sockets are; taken, also on failure */
 	pid_t root;   /* the keeper: its descendants are the sandbox. 0: none is there yet */
 	bool relaxed; /* every question is answered at once with a relaxed caller */
+	/* Where they are other users', and we have no CAP_SYS_PTRACE to look at those: /proc is looked at
+	 * with their file system ids (setfsuid(2)), which gives away nothing. An image that they may
+	 * run and not read is then not hashed, and its process not allowed. */
+	bool look_as_them;
+	uid_t uid;
+	gid_t gid;
 };
 
 int callers_new(struct callers **out, const struct callers_config *c, struct err *e);

@@ -159,11 +159,26 @@ static void add_owner(struct search *s, struct wanted *w, const struct holder *h
 		w->owners[w->n++] = p;
 }
 
+/* A process that may not be looked into might hold any socket. The keeper's helpers may not, and are
+ * told by this: they are its children and are still what they were forked as. */
+static void not_allowed(struct search *s, const struct holder *h)
+{
+	bool helper = h->stat->ppid == s->root && (h->stat->flags & PROC_FORKED_ONLY) != 0;
+
+	if (!helper)
+		process_err(&s->why, h->stat->pid, "fd");
+}
+
 static bool look_at_link(struct search *s, int folder, const char *name, void *arg)
 {
 	struct wanted key;
 	char link[LINK_BYTES];
 	ssize_t n = readlinkat(folder, name, link, sizeof link);
+
+	if (n < 0 && errno == EACCES) {
+		not_allowed(s, arg);
+		return false;
+	}
 
 	if (++s->links > SEARCH_LINKS_MAX) {
 		err_set(&s->why, E2BIG, "more than %d descriptors to go through", SEARCH_LINKS_MAX);
@@ -182,17 +197,14 @@ static bool look_at_link(struct search *s, int folder, const char *name, void *a
 	return true;
 }
 
-/* A process that may not be looked into might hold any socket. The keeper's helpers may not, and are
- * told by this: they are its children and are still what they were forked as. */
 static void search_table(struct search *s, int view, const struct holder *h)
 {
 	_cleanup_close_ int fds = openat(view, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool helper = h->stat->ppid == s->root && (h->stat->flags & PROC_FORKED_ONLY) != 0;
 
 	if (fds >= 0)
 		each_entry(s, fds, look_at_link, (void *)h);
-	else if (errno != ENOENT && errno != ESRCH && !helper)
-		process_err(&s->why, h->stat->pid, "fd");
+	else if (errno != ENOENT && errno != ESRCH)
+		not_allowed(s, h);
 }
 
 /* ---- one process ---- */

@@ -432,11 +432,17 @@ static void find_gateway(struct supervisor *s)
 
 static int start_proxy(struct supervisor *s, struct err *e)
 {
+	const struct prepared *p = &s->prepared;
+	/* of a user namespace that we made we may see everybody */
+	bool strangers = s->wall.rung != RUNG_USERNS && p->who.changes && !p->rights.look;
 	const struct callers_config callers = {
 		.loop = s->loop,
 		.diag_fd = steal_fd(&s->wall.started.sock_diag),
 		.root = keeper_pid(s->wall.keeper),
 		.relaxed = s->o->identity_relaxed,
+		.look_as_them = strangers,
+		.uid = p->who.id.uid,
+		.gid = p->who.id.gid,
 	};
 
 	if (callers_new(&s->callers, &callers, e) < 0 || resolver_new(&s->resolver, s->loop, e) < 0)

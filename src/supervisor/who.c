@@ -26,6 +26,7 @@ struct rights rights_of_self(void)
 		.uid = geteuid(),
 		.gid = getegid(),
 		.change = known && has(data, CAP_SETUID) && has(data, CAP_SETGID),
+		.look = known && has(data, CAP_SYS_PTRACE),
 	};
 }
 

@@ -21,6 +21,7 @@ struct rights {
 	uid_t uid;
 	gid_t gid;
 	bool change; /* CAP_SETUID and CAP_SETGID are effective */
+	bool look;   /* CAP_SYS_PTRACE is */
 };
 
 /* Of the calling process. */

@@ -113,8 +113,6 @@ class Host:
     user = 1000  # who the policy says that the workload is; None: it says nothing, as where it
     # cannot be another
     seen_as = None  # and what it then sees itself as
-    # whether the supervisor may look at the processes of another user, without a namespace of its own
-    sees_programs = True
 
     # -- what there is to see: each is had once, and looked at by several tests ------------------
 
@@ -187,8 +185,7 @@ class Host:
         self.assertEqual(run.get[1], {"status": 200, "body": f"port {DENIED}"})
         self.assertEqual((run.connect[1]["status"], run.connect[1]["inside"]), (200, 200))
         self.assertEqual([d["error"] for d in run.dial], [0, 0])
-        verdict = r"\[INFO\] ALLOWED" if self.sees_programs else r"\[MED\] OBSERVED"
-        self.assertRegex(run.log, rf"NET:OPEN {verdict} .*{self.server.allowed}")
+        self.assertRegex(run.log, rf"NET:OPEN \[INFO\] ALLOWED .*{self.server.allowed}")
         self.assertRegex(run.log, rf"NET:OPEN \[MED\] OBSERVED .*{self.server.denied}")
         self.assertRegex(run.log, "CONFIG:DEGRADED .*observation only")
         self.assertEqual(run.code, EXIT_CODE)

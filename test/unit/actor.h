@@ -12,6 +12,7 @@
  *	thread PORT	connects in a thread with a table of its own
  *	leave		its first thread ends; another goes on
  *	unshare FLAGS	a number
+ *	become UID	and the group of that number
  */
 #ifndef TEST_ACTOR_H
 #define TEST_ACTOR_H
@@ -110,6 +111,9 @@ static bool actor_do(const char *verb, const char *what)
 		return close(ACTOR_SOCKET) == 0;
 	if (!strcmp(verb, "unshare"))
 		return unshare(atoi(what)) == 0;
+	if (!strcmp(verb, "become"))
+		return setresgid((gid_t)atoi(what), (gid_t)atoi(what), (gid_t)atoi(what)) == 0 &&
+		       setresuid((uid_t)atoi(what), (uid_t)atoi(what), (uid_t)atoi(what)) == 0;
 	port = !strcmp(verb, "thread") ? atoi(what) : -1;
 	if (pthread_create(&t, NULL, actor_thread, &port) != 0)
 		return false;

@@ -1,5 +1,6 @@
 /* proxy/callers: who holds a real connection, of real processes that try to look like others. */
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <mbedtls/sha256.h>
 #include <stdarg.h>
@@ -278,6 +279,45 @@ TEST(callers_ancestors_the_parent_first)
 	/* "/a/script" is an argument of the first alone, whose own name is told already */
 	EQ(p.cmdline_n, 1);
 	caller_unref(c);
+	stop(&a);
+	close_box(&b);
+}
+
+static void drop_ptrace(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	OK(syscall(SYS_capget, &head, data) == 0);
+	data[0].effective &= ~(1u << CAP_SYS_PTRACE);
+	OK(syscall(SYS_capset, &head, data) == 0);
+}
+
+TEST(callers_of_another_user_without_the_right_to_look_at_them)
+{
+	enum { THEM = 65533 };
+	struct box b;
+
+	if (geteuid() != 0)
+		SKIP("to have another user takes root");
+	open_box(&b, false);
+	char *tool = program(&b, "tool", "");
+	struct actor a = start(tool);
+	tell(&a, "become %d", THEM);
+	tell(&a, "exec %s", tool);
+	int fd = connected(&b, &a);
+	drop_ptrace();
+	is_refused(&b, fd, "fd: Permission denied (this needs CAP_SYS_PTRACE)");
+	b.callers->c.look_as_them = true;
+	b.callers->c.uid = b.callers->c.gid = THEM;
+	struct caller *c = who(&b, fd);
+	STREQ(c->exe, tool);
+	EQ(c->uid, THEM);
+	caller_unref(c);
+	/* and is itself again; these only ask */
+	EQ(setfsuid((uid_t)-1), 0);
+	EQ(setfsgid((gid_t)-1), (int)getegid());
+	close(fd);
 	stop(&a);
 	close_box(&b);
 }
