@@ -22,7 +22,7 @@ static void resume(struct timer *t)
 	loop_set(p->loop, &p->listener, EPOLLIN);
 }
 
-/* No descriptors, no memory: whoever waits in the backlog waits some more. */
+/* No descriptors, no memory, or what nobody has thought of: whoever waits in the backlog waits some more. */
 static void pause_for(struct proxy *p, int error)
 {
 	int64_t ms = MIN((int64_t)PAUSE_MS << MIN(p->failures, 6u), (int64_t)PAUSE_MAX_MS);
@@ -57,8 +57,9 @@ static void acceptable(struct source *s, uint32_t events UNUSED)
 			continue;
 		}
 		must(errno != EBADF && errno != EINVAL && errno != ENOTSOCK);
-		/* else: the client is gone already, or a signal came; the next one, in the next turn */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		if (errno == EINTR || errno == ECONNABORTED) /* that client is gone already */
+			continue;
+		if (errno != EAGAIN)
 			pause_for(p, errno);
 		return;
 	}

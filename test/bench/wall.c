@@ -7,7 +7,9 @@
  *	client HOW PORT N SECONDS    what is run inside: HOW is "direct" or "proxy" (http_proxy)
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 #include <pthread.h>
@@ -259,13 +261,15 @@ static void run(const char *prefix, char *const argv[])
 	fflush(stdout);
 }
 
-static void measure(const char *name, char *self, char *binary, char *file, char *port, char *n,
+static void measure(const char *name, char *self, char *binary, char *folder, char *port, char *n,
 		    char *seconds)
 {
+	_cleanup_free_ char *file = xasprintf("%s/policy.yaml", folder);
 	char *direct[] = {self, "client", "direct", port, n, seconds, NULL};
-	char *walled[] = {binary,  "sandbox", "--policy-data", file,    "--log-level", "error",
-			  "--",    self,      "client",        "proxy", port,          n,
-			  seconds, NULL};
+	char *walled[] = {binary,      "sandbox", "--policy-data", file,
+			  "--log-dir", folder,    "--log-level",   "error",
+			  "--",        self,      "client",        "proxy",
+			  port,        n,         seconds,         NULL};
 	_cleanup_free_ char *a = xasprintf("direct_%s", name);
 	_cleanup_free_ char *b = xasprintf("proxy_%s", name);
 
@@ -273,30 +277,49 @@ static void measure(const char *name, char *self, char *binary, char *file, char
 	run(b, walled);
 }
 
+/* The policy, and the logs of the sandboxes. */
+static void make_folder(char *folder)
+{
+	if (mkdtemp(folder) == NULL)
+		die("make %s: %s", folder, strerror(errno));
+	_cleanup_free_ char *path = xasprintf("%s/policy.yaml", folder);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, policy, sizeof policy - 1) != (ssize_t)sizeof policy - 1)
+		die("write %s: %s", path, strerror(errno));
+}
+
+static void remove_folder(const char *folder)
+{
+	DIR *d = opendir(folder);
+	struct dirent *entry;
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+		unlinkat(dirfd(d), entry->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+	rmdir(folder);
+}
+
 int wall_main(int argc, char **argv)
 {
-	char self[4096], file[] = "/tmp/bench-policy-XXXXXX";
+	char self[4096], folder[] = "/tmp/bench-wall-XXXXXX";
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	int fd;
 
 	if (argc != 3)
 		die("usage: bench wall BINARY SECONDS");
 	must(n > 0);
 	self[n] = '\0';
-	fd = mkstemp(file);
-	if (fd < 0 || write(fd, policy, sizeof policy - 1) != (ssize_t)sizeof policy - 1)
-		die("write %s: %s", file, strerror(errno));
-	close(fd);
+	make_folder(folder);
 	enter_network();
 	int ender = listen_on(PORT_END), senders = listen_on(PORT_SEND);
 	pid_t server = fork();
 	if (server == 0)
 		serve(ender, senders);
-	measure("one", self, argv[1], file, "80", "1", argv[2]);
-	measure("many", self, argv[1], file, "80", "16", argv[2]);
-	measure("bytes", self, argv[1], file, "81", "1", argv[2]);
+	measure("one", self, argv[1], folder, "80", "1", argv[2]);
+	measure("many", self, argv[1], folder, "80", "16", argv[2]);
+	measure("bytes", self, argv[1], folder, "81", "1", argv[2]);
 	printf("\n");
-	unlink(file);
+	remove_folder(folder);
 	kill(server, SIGKILL);
 	return 0;
 }
