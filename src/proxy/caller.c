@@ -99,7 +99,6 @@ struct caller *caller_new(struct process *const *chain, size_t n)
 	c->refs = 1;
 	c->pid = chain[0]->pid;
 	c->started = chain[0]->stat.started;
-	c->uid = chain[0]->uid;
 	c->exe = xstrdup(chain[0]->exe);
 	c->ancestors = xcalloc(n, sizeof *c->ancestors);
 	for (size_t i = 1; i < n; i++)

@@ -151,16 +151,18 @@ static enum outcome make_caller(struct caller_ask *a, struct process_set *set, s
 				struct caller **out, struct err *why)
 {
 	struct process *chain[CALLER_ANCESTORS_MAX + 1];
+	uid_t uid;
 	size_t n;
 
 	*out = NULL;
-	if (find_chain(a->cs, set, p, chain, &n, why) < 0) {
+	if (find_chain(a->cs, set, p, chain, &n, why) < 0 || process_uid(p, &uid, why) < 0) {
 		if (why->code == EAGAIN || why->code == ESRCH)
 			return AGAIN;
 		err_wrap(why, "failed to resolve peer binary");
 		return DENIED;
 	}
 	*out = caller_new(chain, n);
+	(*out)->uid = uid;
 	return check_images(a, *out, chain, n, why);
 }
 

@@ -82,7 +82,6 @@ struct search {
 	size_t links;      /* that were read */
 	struct pids found; /* descendants */
 	bool by_children;  /* more of them are found on the way */
-	char *text;        /* CHILDREN_BYTES, for their lists */
 	struct err why;    /* code != 0: nothing that is found counts */
 };
 
@@ -209,11 +208,12 @@ static void search_table(struct search *s, int view, const struct holder *h)
 
 /* ---- one process ---- */
 
-/* path: of the list, in a folder. */
-static void take_children(struct search *s, int folder, const char *path)
+/* path: of the list, in a folder. False where there is none. */
+static bool take_children(struct search *s, int folder, const char *path)
 {
-	ssize_t n = process_read(folder, path, s->text, CHILDREN_BYTES);
-	struct str rest = str_sub(s->text, n > 0 ? (size_t)n : 0);
+	char text[CHILDREN_BYTES];
+	ssize_t n = process_read(folder, path, text, sizeof text);
+	struct str rest = str_sub(text, n > 0 ? (size_t)n : 0);
 	bool whole = n < CHILDREN_BYTES; /* else the last number may be half of one */
 	pid_t child;
 
@@ -222,6 +222,7 @@ static void take_children(struct search *s, int folder, const char *path)
 	if (!whole)
 		err_set(&s->why, E2BIG, "more than %d processes to look into",
 			SEARCH_PROCESSES_MAX);
+	return n >= 0;
 }
 
 /* A process whose threads are gone through. */
@@ -284,7 +285,7 @@ static void search_process(struct search *s, pid_t pid)
 	char path[48];
 
 	snprintf(path, sizeof path, "/proc/%d", (int)pid);
-	_cleanup_close_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int dir = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 && errno != ENOENT)
 		process_err(&s->why, pid, "open");
 	if (dir < 0 || process_read_stat(dir, &stat) < 0 || process_is_dead(&stat))
@@ -374,14 +375,11 @@ static void take_by_parents(struct search *s)
 static void search(struct process_set *set, pid_t root, struct wanted *w, size_t n)
 {
 	char path[64];
-	_cleanup_free_ char *text = xmalloc(CHILDREN_BYTES);
-	struct search s = {.set = set, .root = root, .wanted = w, .n = n, .text = text};
+	struct search s = {.set = set, .root = root, .wanted = w, .n = n};
 
 	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)root, (int)root);
-	s.by_children = access(path, F_OK) == 0;
-	if (s.by_children)
-		take_children(&s, AT_FDCWD, path);
-	else
+	s.by_children = take_children(&s, AT_FDCWD, path);
+	if (!s.by_children)
 		take_by_parents(&s);
 	for (size_t i = 0; i < s.found.n && s.why.code == 0; i++)
 		search_process(&s, s.found.p[i]);

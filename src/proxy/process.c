@@ -11,6 +11,7 @@
 
 enum {
 	STATUS_MAX = 8192,
+	NAMESPACE_TEXT = 32,
 	LOOKS = 4, /* at a process that goes from program to program, before it is left alone */
 };
 
@@ -44,10 +45,12 @@ ssize_t process_read(int dir, const char *name, char *text, size_t size)
 	return (ssize_t)n;
 }
 
+/* With one read: it is given out whole. */
 int process_read_stat(int dir, struct proc_stat *out)
 {
+	_cleanup_close_ int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char text[PROC_STAT_MAX];
-	ssize_t n = process_read(dir, "stat", text, sizeof text);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
 
 	if (n >= 0 && proc_parse_stat(str_sub(text, (size_t)n), out))
 		return 0;
@@ -112,7 +115,7 @@ struct process *process_open(pid_t pid, struct err *e)
 	struct proc_stat s;
 
 	snprintf(path, sizeof path, "/proc/%d", (int)pid);
-	_cleanup_close_ int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int dir = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 && errno == ENOENT)
 		errno = ESRCH;
 	if (dir < 0 || process_read_stat(dir, &s) < 0) {
@@ -145,13 +148,14 @@ static bool same_file(const struct stat *a, const struct stat *b)
 /* Its paths mean what ours mean only where it sees the same mounts. */
 static int check_mounts(const struct process *p, struct err *e)
 {
-	struct stat ours, theirs;
+	static char ours[NAMESPACE_TEXT]; /* "mnt:[N]"; we never go into another one */
+	char theirs[NAMESPACE_TEXT] = "";
 
-	if (stat("/proc/self/ns/mnt", &ours) < 0)
+	if (ours[0] == '\0' && readlink("/proc/self/ns/mnt", ours, sizeof ours - 1) < 0)
 		return err_sys(e, "our mount namespace");
-	if (fstatat(p->view, "ns/mnt", &theirs, 0) < 0)
+	if (readlinkat(p->view, "ns/mnt", theirs, sizeof theirs - 1) < 0)
 		return process_err(e, p->pid, "ns/mnt");
-	if (!same_file(&ours, &theirs))
+	if (!streq(ours, theirs))
 		return err_set(e, EXDEV,
 			       "process %d: it is in another mount namespace, where its paths "
 			       "have no meaning",
@@ -191,14 +195,14 @@ fail:
 	return process_err(e, p->pid, "exe");
 }
 
-static int look_at_uid(struct process *p, struct err *e)
+int process_uid(const struct process *p, uid_t *out, struct err *e)
 {
 	char text[STATUS_MAX];
 	ssize_t n = process_read(p->view, "status", text, sizeof text);
 
 	if (n < 0)
 		return process_err(e, p->pid, "status");
-	if (!proc_parse_uid(str_sub(text, (size_t)n), &p->uid))
+	if (!proc_parse_uid(str_sub(text, (size_t)n), out))
 		return err_set(e, EPROTO, "process %d: status has no uid", (int)p->pid);
 	return 0;
 }
@@ -223,7 +227,7 @@ int process_look(struct process *p, struct err *e)
 	do
 		r = look_at_image(p, e);
 	while (r < 0 && e->code == EAGAIN && ++tries < LOOKS);
-	if (r < 0 || check_mounts(p, e) < 0 || look_at_uid(p, e) < 0)
+	if (r < 0 || check_mounts(p, e) < 0)
 		return -1;
 	look_at_arguments(p);
 	p->looked = true;

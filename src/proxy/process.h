@@ -32,7 +32,6 @@ struct process {
 	bool looked;
 	char *exe;         /* its image's path; any bytes but NUL */
 	struct stat image; /* its image's file */
-	uid_t uid;         /* the effective one */
 	char *paths[PROCESS_PATHS_MAX];
 	size_t paths_n;
 };
@@ -53,6 +52,9 @@ void process_free(struct process *p);
 /* Reads what is read once. -1 with *e: e->code is ESRCH when it is gone, EAGAIN when it became another
  * program while it was looked at. */
 int process_look(struct process *p, struct err *e);
+
+/* Its effective uid. */
+int process_uid(const struct process *p, uid_t *out, struct err *e);
 
 /* Reads its stat again: whether it lives and still has this parent. */
 bool process_is_child_of(struct process *p, const struct process *parent);

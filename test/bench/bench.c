@@ -71,5 +71,7 @@ int main(int argc, char **argv)
 		return wall_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "client"))
 		return client_main(argc - 1, argv + 1);
-	die("usage: bench load|objects|start|wall …");
+	if (argc > 1 && streq(argv[1], "callers"))
+		return callers_main(argc - 1, argv + 1);
+	die("usage: bench load|objects|start|wall|callers …");
 }

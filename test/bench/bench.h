@@ -33,5 +33,7 @@ int start_main(int argc, char **argv);
 int now_main(int argc, char **argv);
 int wall_main(int argc, char **argv);
 int client_main(int argc, char **argv);
+/* Who holds a connection. */
+int callers_main(int argc, char **argv);
 
 #endif

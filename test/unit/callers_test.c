@@ -621,7 +621,8 @@ TEST(callers_a_number_that_is_used_again_is_another_process)
 	if (pid == 0) {
 		if (!actor_connect(b.port, 0))
 			_exit(1);
-		execl(two, two, NULL); /* which waits for commands, there being none */
+		setenv("ACTOR", "holds", 1);
+		execl(two, two, NULL);
 		_exit(1);
 	}
 	EQ(pid, a.pid);
