@@ -2,7 +2,7 @@
  * Plain HTTP through the proxy (supervisor contract 6.4, 6.7): requests in absolute-form, and those in
  * origin-form within a tunnel whose endpoint wants them judged. Each request is asked about anew: who
  * sends it, whether it may reach the host, and where the endpoint is inspected whether it may be made. What
- * was allowed is moved by relay.c.
+ * was allowed (judge.c) is moved by relay.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ void forward_abort(struct forward *f, const char *why)
 	forward_end(f);
 }
 
-static void answer(struct forward *f)
+void forward_answer(struct forward *f)
 {
 	forward_drop_server(f);
 	f->state = FORWARD_OVER;
@@ -51,12 +51,12 @@ static void answer(struct forward *f)
 void forward_refuse(struct forward *f, unsigned status, const char *error, const char *detail)
 {
 	answer_error(&f->session->out, status, error, detail, NULL);
-	answer(f);
+	forward_answer(f);
 }
 
 /* ---- what is told ---- */
 
-static struct request_report report_of(const struct forward *f, const char *engine)
+struct request_report forward_report_of(const struct forward *f, const char *engine)
 {
 	struct str rest = f->head.path, path = str_cut(&rest, '?'); /* a query may hold a secret */
 
@@ -68,10 +68,9 @@ static struct request_report report_of(const struct forward *f, const char *engi
 	};
 }
 
-/* Told, and not let through unless the proxy only observes. */
-static bool let_pass(struct forward *f, const char *engine, const char *group, const char *reason)
+bool forward_let_pass(struct forward *f, const char *engine, const char *group, const char *reason)
 {
-	struct request_report r = report_of(f, engine);
+	struct request_report r = forward_report_of(f, engine);
 
 	r.group = group;
 	r.reason = reason;
@@ -79,7 +78,7 @@ static bool let_pass(struct forward *f, const char *engine, const char *group, c
 	return f->session->proxy->config.observe;
 }
 
-static void tell_refusal(struct forward *f, const struct refusal *why)
+void forward_tell_refusal(struct forward *f, const struct refusal *why)
 {
 	static const struct {
 		const char *engine, *group;
@@ -96,13 +95,13 @@ static void tell_refusal(struct forward *f, const struct refusal *why)
 	if (why->by == REFUSED_BY_NETWORK)
 		report_open(&f->session->egress, why);
 	else
-		let_pass(f, words[why->by].engine, words[why->by].group,
-			 why->reason ? why->reason : why->detail);
+		forward_let_pass(f, words[why->by].engine, words[why->by].group,
+				 why->reason ? why->reason : why->detail);
 }
 
-static void refuse_by(struct forward *f, const struct refusal *why)
+void forward_refuse_by(struct forward *f, const struct refusal *why)
 {
-	tell_refusal(f, why);
+	forward_tell_refusal(f, why);
 	forward_drop_server(f);
 	f->state = FORWARD_OVER;
 	session_refuse(f->session, why);
@@ -136,11 +135,11 @@ static void connected(struct egress *x, int fd, const struct refusal *why)
 	struct forward *f = container_of(x, struct session, egress)->forward;
 
 	if (why != NULL) {
-		refuse_by(f, why);
+		forward_refuse_by(f, why);
 		return;
 	}
 	if (x->is_observed && x->observed.by == REFUSED_BY_DESTINATION)
-		tell_refusal(f, &x->observed);
+		forward_tell_refusal(f, &x->observed);
 	forward_take_server(f, fd);
 	if (f->server.fd < 0)
 		forward_refuse(f, 503, "proxy_overloaded", "the connection cannot be watched");
@@ -159,8 +158,7 @@ static bool may_reuse_server(const struct forward *f)
 	       recv(f->server.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* The request goes on, with this path and query. */
-static void go(struct forward *f, struct str target)
+void forward_go(struct forward *f, struct str target)
 {
 	f->target.text = target;
 	if (may_reuse_server(f)) {
@@ -171,177 +169,13 @@ static void go(struct forward *f, struct str target)
 	forward_connect(f);
 }
 
-/* As the client wrote it, for who judges no paths. */
-static void go_as_written(struct forward *f)
+void forward_go_as_written(struct forward *f)
 {
 	struct str path = f->head.path;
 
 	if (path.n == 0 || path.p[0] != '/')
 		path = str_of(arena_printf(&f->arena, "/%.*s", STR_FMT(path)));
-	go(f, path);
-}
-
-/* ---- may this request be made? ---- */
-
-/* What is wrong with the request whoever asks for it; in a sentence, with its status and error. */
-struct fault {
-	unsigned status;
-	const char *error, *detail;
-};
-
-static struct fault find_fault(struct forward *f, const char *bad_target)
-{
-	struct head *h = &f->head;
-	const char *why;
-
-	if (h->expect_other)
-		return (struct fault){417, "expectation_failed",
-				      "the request expects what is not known"};
-	if (head_asks_h2c(h))
-		return (struct fault){403, "unsupported_l7_protocol",
-				      "HTTP/2 cleartext upgrade is not supported"};
-	if (bad_target != NULL)
-		return (struct fault){400, "invalid_request_target", bad_target};
-	f->accept[0] = '\0';
-	if (head_asks_websocket(h)) {
-		why = websocket_request(h, f->accept);
-		if (why != NULL)
-			return (struct fault){400, "bad_request", why};
-	}
-	return (struct fault){0};
-}
-
-static bool has_graphql_rules(const struct policy_rules *rules)
-{
-	for (size_t i = 0; i < rules->n; i++)
-		if (!str_empty(rules->v[i].operation_type))
-			return true;
-	return false;
-}
-
-/* Why requests to the endpoint cannot be judged by us, though its rules ask for it; or NULL. */
-static const char *cannot_judge(const struct forward *f, const struct policy_endpoint *ep)
-{
-	bool websocket = f->accept[0] != '\0';
-
-	if (ep->protocol == POLICY_GRAPHQL)
-		return "GraphQL requests cannot be judged by this proxy";
-	if (ep->protocol == POLICY_JSON_RPC || ep->protocol == POLICY_MCP)
-		return "JSON-RPC requests cannot be judged by this proxy";
-	if (websocket && ep->websocket_credential_rewrite)
-		return "credentials cannot be put into WebSocket messages by this proxy";
-	if (websocket && (has_graphql_rules(&ep->allow) || has_graphql_rules(&ep->deny)))
-		return "GraphQL over WebSocket cannot be judged by this proxy";
-	return NULL;
-}
-
-static void ask_policy(struct forward *f, struct str method, struct policy_request_verdict *v)
-{
-	struct egress *x = &f->session->egress;
-	const struct policy_target target = {str_of(x->host), x->port};
-	const struct policy_request r = {
-		.method = method,
-		.path = f->target.path,
-		.query = f->target.params,
-		.query_n = f->target.params_n,
-	};
-
-	policy_decide_request(x->policy, &target, &x->who, &r, &x->arena, v);
-}
-
-/* The answer to a WebSocket's opening counts for its messages too: their method and path are always the same
- * (contract 5.4). */
-static void ask_about_messages(struct forward *f, struct policy_request_verdict *v)
-{
-	if (f->accept[0] == '\0' || v->endpoint == NULL ||
-	    v->endpoint->protocol != POLICY_WEBSOCKET || !v->allowed)
-		return;
-	ask_policy(f, STR("WEBSOCKET_TEXT"), v);
-}
-
-static void deny(struct forward *f, const struct policy_request_verdict *v)
-{
-	struct egress *x = &f->session->egress;
-
-	answer_denied(&f->session->out, &(struct answer_denial){
-						.policy = v->policy,
-						.method = f->head.method,
-						.path = f->target.path,
-						.reason = v->reason,
-						.host = x->host,
-						.port = x->port,
-						.binary = x->caller ? x->caller->exe : NULL,
-					});
-	answer(f);
-}
-
-/* An endpoint's rules: audit tells, enforce stops. */
-static void judge(struct forward *f)
-{
-	struct session *s = f->session;
-	struct policy_request_verdict v;
-	struct request_report r = report_of(f, "l7");
-
-	ask_policy(f, f->head.method, &v);
-	ask_about_messages(f, &v);
-	const char *unknown = v.endpoint ? cannot_judge(f, v.endpoint) : NULL;
-	if (unknown != NULL) {
-		v.allowed = false;
-		v.reason = unknown;
-	}
-	r.allowed = v.allowed;
-	r.audited = !v.allowed && !v.enforced;
-	r.policy = v.policy;
-	r.reason = v.reason;
-	r.group = v.allowed ? NULL : "l7_policy";
-	report_request(&s->egress, &r);
-	if (v.allowed || r.audited || s->proxy->config.observe)
-		go(f, f->target.text);
-	else if (unknown != NULL)
-		forward_refuse(f, 403, "unsupported_l7_protocol", unknown);
-	else
-		deny(f, &v);
-}
-
-static bool may_have_encoded_slash(const struct forward *f)
-{
-	const struct policy_verdict *v = &f->session->egress.verdict;
-	const struct policy_endpoint *ep = policy_endpoint_for(v, f->target.path);
-
-	return !v->inspected || (ep != NULL && ep->allow_encoded_slash);
-}
-
-static void decided(struct egress *x, const struct refusal *why)
-{
-	struct session *s = container_of(x, struct session, egress);
-	struct forward *f = s->forward;
-
-	if (why != NULL) {
-		refuse_by(f, why);
-		return;
-	}
-	const char *bad_target = target_read(&f->target, f->head.path, &f->arena);
-	if (bad_target == NULL && f->target.encoded_slash && !may_have_encoded_slash(f))
-		bad_target = "its path has an encoded slash";
-	if (bad_target != NULL)
-		f->target = (struct target){0};
-	struct fault fault = find_fault(f, bad_target);
-	if (fault.status != 0) {
-		if (!let_pass(f, "l7", "l7_parse_rejection", fault.detail))
-			forward_refuse(f, fault.status, fault.error, fault.detail);
-		else
-			go_as_written(f);
-	} else if (x->is_observed) {
-		tell_refusal(f, &x->observed);
-		go_as_written(f);
-	} else if (x->verdict.inspected) {
-		judge(f);
-	} else {
-		struct request_report r = report_of(f, "opa");
-		r.allowed = true;
-		report_request(x, &r);
-		go_as_written(f);
-	}
+	forward_go(f, path);
 }
 
 /* ---- the head of a request ---- */
@@ -352,7 +186,7 @@ static void client_gone(struct source *src, uint32_t events UNUSED)
 	forward_end(container_of(src, struct session, client)->forward);
 }
 
-static void ask(struct forward *f, const char *host, uint16_t port)
+void forward_ask(struct forward *f, const char *host, uint16_t port)
 {
 	struct session *s = f->session;
 	_cleanup_free_ char *url = xasprintf("%s:%u%.*s", host, port, STR_FMT(f->head.path));
@@ -387,7 +221,8 @@ static bool let_pass_authority(struct forward *f)
 			  .unmapped = {{"host", str_of(f->host)},
 				       {"request_host", str_of(f->head.host)}},
 		  });
-	return let_pass(f, "request-authority", "l7_parse_rejection", "request_authority_mismatch");
+	return forward_let_pass(f, "request-authority", "l7_parse_rejection",
+				"request_authority_mismatch");
 }
 
 static void serve_in_tunnel(struct forward *f)
@@ -403,7 +238,7 @@ static void serve_in_tunnel(struct forward *f)
 		forward_refuse(f, 403, "request_authority_mismatch",
 			       "the request's authority is not that of its tunnel");
 	else
-		ask(f, f->host, f->port);
+		forward_ask(f, f->host, f->port);
 }
 
 static void serve(struct forward *f)
@@ -427,15 +262,15 @@ static void serve(struct forward *f)
 			       "a proxy is asked for http://host/path, or by CONNECT host:port");
 	} else if (h->scheme == HEAD_HTTPS) {
 		answer_text(&s->out, 400, "Use CONNECT for HTTPS URLs");
-		answer(f);
+		forward_answer(f);
 	} else if (h->scheme != HEAD_HTTP) {
 		forward_refuse(f, 400, "unsupported_proxy_scheme",
 			       "Forward proxy requests must use http");
 	} else if (streq(h->host, "policy.local")) { /* contract 6.10: proposals are not on */
 		answer_text(&s->out, 503, "policy.local is not configured");
-		answer(f);
+		forward_answer(f);
 	} else {
-		ask(f, h->host, h->port);
+		forward_ask(f, h->host, h->port);
 	}
 }
 
@@ -446,6 +281,7 @@ static void read_head(struct forward *f)
 
 	switch (head_read(&f->head, buf_view(&s->in), &f->head_n, &why)) {
 	case HEAD_OK:
+		f->collected = false;
 		serve(f);
 		break;
 	case HEAD_BAD:
@@ -509,8 +345,9 @@ static struct forward *new_forward(struct session *s)
 	f->server.fd = -1;
 	f->arena = ARENA_INIT(FORWARD_ARENA_MAX);
 	f->to_server = f->from_server = BUF_INIT(FORWARD_BUF_MAX);
+	f->kept = BUF_INIT(HEAD_MAX);
 	s->in.max = FORWARD_QUEUE;
-	s->egress.decided = decided;
+	s->egress.decided = judge_request;
 	s->egress.checked = NULL;
 	s->egress.connected = connected;
 	return f;
@@ -545,5 +382,7 @@ void forward_free(struct forward *f)
 	arena_fini(&f->arena);
 	buf_fini(&f->to_server);
 	buf_fini(&f->from_server);
+	buf_fini(&f->kept);
+	buf_fini(&f->body);
 	free(f);
 }

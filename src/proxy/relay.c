@@ -329,32 +329,43 @@ static void idle(struct timer *t)
 		forward_abort(f, "nothing has moved for too long");
 }
 
+/* What was read before, since it was judged. */
+static void put_body(struct forward *f)
+{
+	f->to_server.max = FORWARD_BUF_MAX + f->body.n;
+	must(buf_str(&f->to_server, buf_view(&f->body)));
+	buf_fini(&f->body);
+}
+
 void relay_start(struct forward *f)
 {
 	struct session *s = f->session;
 	const struct head *h = &f->head;
 	bool says_host = h->host[0] != '\0'; /* which HTTP/1.0 need not */
+	bool whole = f->collected && h->framing != BODY_NONE;
 
 	f->state = FORWARD_RELAYING;
 	f->server_deaf = f->server_ended = f->server_broken = f->answering = false;
 	f->interims = 0;
 	f->to_head = str_is(h->method, "HEAD");
-	f->repeatable = h->framing == BODY_NONE &&
+	f->repeatable = f->head_n > 0 && h->framing == BODY_NONE &&
 			(f->to_head || str_is(h->method, "GET") || str_is(h->method, "OPTIONS"));
 	rewrite_request(&f->to_server, &(struct rewrite_request){
 					       .head = h,
 					       .target = f->target.text,
 					       .host = says_host ? h->host : s->egress.host,
 					       .port = says_host ? h->port : s->egress.port,
-					       .framing = h->framing,
-					       .length = h->length,
+					       .framing = whole ? BODY_LENGTH : h->framing,
+					       .length = whole ? f->body.n : h->length,
 					       .websocket = f->accept[0] != '\0',
-					       .expect = h->expect_continue,
+					       .expect = h->expect_continue && !whole,
 				       });
-	body_init(&f->request, h->framing, h->length, false);
+	body_init(&f->request, whole ? BODY_NONE : h->framing, h->length, false);
+	if (whole)
+		put_body(f);
 	if (!f->repeatable) /* else it is kept until the server has answered */
 		consume_head(f);
 	s->client.ready = client_ready;
 	s->deadline.fire = idle;
-	pump(f, h->framing != BODY_NONE, false);
+	pump(f, !f->request.done, false);
 }

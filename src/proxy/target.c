@@ -203,7 +203,6 @@ const char *target_read(struct target *out, struct str raw, struct arena *a)
 			return raw.p[i] == '#' ? "it has a fragment"
 					       : "it has a character that must be percent-encoded";
 	struct str path = str_cut(&raw, '?');
-	out->query = raw;
 	const char *why = read_path(out, path, a);
 	if (why == NULL && raw.p != NULL)
 		why = read_query(out, raw, a);
@@ -219,5 +218,6 @@ const char *target_read(struct target *out, struct str raw, struct arena *a)
 	text[out->path.n] = '?';
 	memcpy(text + out->path.n + 1, raw.p, raw.n);
 	out->text = str_sub(text, out->path.n + 1 + raw.n);
+	out->query = str_sub(text + out->path.n + 1, raw.n);
 	return NULL;
 }

@@ -28,7 +28,8 @@ static void pass_request(struct str in)
 	size_t used;
 	const char *why;
 
-	if (head_read(&h, in, &used, &why) != HEAD_OK || h.form == HEAD_AUTHORITY || h.host[0] == '\0')
+	if (head_read(&h, in, &used, &why) != HEAD_OK || h.form == HEAD_AUTHORITY ||
+	    h.host[0] == '\0')
 		return;
 	bool websocket = head_asks_websocket(&h) && websocket_request(&h, accept) == NULL;
 	rewrite_request(&out, &(struct rewrite_request){.head = &h,

@@ -25,7 +25,12 @@
 	"websocket_credential_rewrite: true},"                                                     \
 	"{host: server.test, port: 90, protocol: websocket, enforcement: enforce, rules: ["        \
 	"{allow: {method: GET, path: '**'}}, {allow: {operation_type: query}}]},"                  \
-	"{host: server.test, port: 91, protocol: websocket, access: read-only}"
+	"{host: server.test, port: 91, protocol: websocket, access: read-only},"                   \
+	"{host: server.test, port: 93, protocol: json-rpc, enforcement: enforce, rules: ["         \
+	"{allow: {method: list}}, {allow: {method: get}}], json_rpc: {max_body_bytes: 200}},"      \
+	"{host: server.test, port: 94, protocol: mcp, enforcement: enforce, rules: ["              \
+	"{allow: {method: initialize}}, {allow: {method: tools/call, tool: 'read_*'}}]},"          \
+	"{host: server.test, port: 95, protocol: json-rpc, rules: [{allow: {method: list}}]}"
 #define POLICY NET("{endpoints: [" ENDPOINTS "], binaries: [{path: /bin/tool}]}")
 
 #define REQUEST(method, port, path)                                                                \
@@ -46,13 +51,13 @@ static int listeners[100];
 static void begin_all(void)
 {
 	begin(POLICY);
-	for (int port = 80; port <= 91; port++)
+	for (int port = 80; port <= 95; port++)
 		listeners[port] = listen_on(SERVER, port);
 }
 
 static void nobody_came_at_all(void)
 {
-	for (int port = 80; port <= 91; port++)
+	for (int port = 80; port <= 95; port++)
 		nobody_came(listeners[port]);
 }
 
@@ -100,7 +105,7 @@ static const struct {
 	{REQUEST("POST", "85", "/") "Content-Length: 0\r\n\r\n",
 	 "-GraphQL requests cannot be judged"},
 	{REQUEST("POST", "88", "/") "Content-Length: 0\r\n\r\n", "POST / HTTP/1.1\r\n"},
-	{GET("92", "/"), "-GET server.test:92/ not permitted by policy"},
+	{GET("99", "/"), "-GET server.test:99/ not permitted by policy"},
 	{"GET http://other.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-not permitted by policy"},
 	{"GET http://evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-ssrf_denied"},
 	{"GET http://169.254.169.254/latest HTTP/1.1\r\nHost: a\r\n\r\n", "-policy_denied"},
@@ -153,8 +158,8 @@ TEST(denials_are_told_in_the_shape_of_appendix_d)
 	HAS(answer, "\"rule\":\"GET /ok/secret\"");
 	HAS(answer, "\"host\":\"server.test\",\"port\":81,\"binary\":\"/bin/tool\"");
 	STREQ(denials[0], "server.test:81 /bin/tool l7_policy");
-	answer_to(GET("92", "/"));
-	STREQ(denials[1], "server.test:92 /bin/tool forward_policy");
+	answer_to(GET("99", "/"));
+	STREQ(denials[1], "server.test:99 /bin/tool forward_policy");
 	answer_to(GET("81", "/%"));
 	STREQ(denials[2], "server.test:81 /bin/tool l7_parse_rejection");
 	finish();
@@ -304,8 +309,6 @@ TEST(no_response_hides_in_another)
 	finish();
 }
 
-/* ---- another policy ---- */
-
 static const char *next_policy;
 
 static void swap_policy(void)
@@ -318,6 +321,168 @@ static void swap_policy(void)
 #define LESS_OF_81                                                                                 \
 	NET("{endpoints: [{host: server.test, port: 81, protocol: rest, enforcement: enforce, "    \
 	    "rules: [{allow: {method: GET, path: /ok/b}}]}], binaries: [{path: /bin/tool}]}")
+
+/* The deadline of the only session's state passes. */
+static void time_passes(void)
+{
+	struct session *s = list_first(&proxy->sessions, struct session, link);
+
+	OK(s != NULL && timer_armed(&s->deadline));
+	timer_set(proxy_loop, &s->deadline, 0);
+}
+
+/* ---- JSON-RPC and MCP ---- */
+
+static const struct {
+	int port;
+	const char *body, *refused; /* NULL: it goes on */
+} rpcs[] = {
+	{93, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\"}", NULL},
+	{93,
+	 "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\"},"
+	 "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"get\"}]",
+	 NULL},
+	{93,
+	 "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\"},"
+	 "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"drop\"}]",
+	 "POST /rpc not permitted by policy"},
+	{93, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", "JSON-RPC response frames are not"},
+	{93, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\",\"Method\":\"drop\"}",
+	 "JSON-RPC request rejected: a key is ambiguous"},
+	{93, "list", "JSON-RPC request rejected: invalid JSON"},
+	{93, "", "JSON-RPC request rejected: invalid JSON"},
+	{93,
+	 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\",\"params\":\"0123456789012345678901234"
+	 "5678901234567890123456789012345678901234567890123456789012345678901234567890123456789012"
+	 "34567890123456789012345678901234567890123456789012345678901234567890123456789\"}",
+	 "400 Bad Request"},
+	{94, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}", NULL},
+	{94,
+	 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+	 "\"read_x\"}}",
+	 NULL},
+	{94,
+	 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+	 "\"write_x\"}}",
+	 "POST /rpc not permitted by policy"},
+	{94,
+	 "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+	 "\"read_x\",\"name\":\"write_x\"}}",
+	 "a key is ambiguous"},
+	/* where rules only tell, what is no message is refused all the same */
+	{95, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"drop\"}", NULL},
+	{95, "drop", "JSON-RPC request rejected: invalid JSON"},
+};
+
+static void judge_rpc(size_t i, bool chunked)
+{
+	const char *body = rpcs[i].body;
+	_cleanup_free_ char *framed =
+		chunked ? xasprintf("Transfer-Encoding: chunked\r\n\r\n%zx;x\r\n%s\r\n0\r\n\r\n",
+				    strlen(body), body)
+			: xasprintf("Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+	_cleanup_free_ char *request = xasprintf(
+		"POST http://server.test:%d/rpc HTTP/1.1\r\nHost: a\r\n%s", rpcs[i].port, framed);
+	char got[2048];
+
+	int client = say(request);
+	if (rpcs[i].refused != NULL) {
+		HAS(hear_all(client), rpcs[i].refused);
+		return;
+	}
+	int server = accept_from(listeners[rpcs[i].port]);
+	snprintf(got, sizeof got,
+		 "POST /rpc HTTP/1.1\r\nHost: server.test:%d\r\nContent-Length: %zu\r\n"
+		 "Via: 1.1 openshell-sandbox\r\n\r\n%s",
+		 rpcs[i].port, strlen(rpcs[i].body), rpcs[i].body);
+	hear(server, got);
+	say_on(server, OK2);
+	hear(client, OK2);
+	/* and the connection goes on */
+	say_on(client, "GET http://server.test:82/ HTTP/1.1\r\nHost: a\r\n\r\n");
+	int next = accept_from(listeners[82]);
+	hear(next, GOT("82", "/"));
+	close(next);
+	close(server);
+	close(client);
+}
+
+TEST(messages_in_bodies_are_judged)
+{
+	begin_all();
+	for (size_t i = 0; i < ARRAY_LEN(rpcs); i++) {
+		judge_rpc(i, false);
+		if (rpcs[i].body[0] != '\0')
+			judge_rpc(i, true);
+	}
+	nobody_came_at_all();
+	event("engine:l7-jsonrpc]");
+	event("engine:l7-mcp]");
+	finish();
+}
+
+#define LIST "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"list\"}" /* 40 bytes */
+
+TEST(a_body_that_is_judged_may_come_late)
+{
+	begin_all();
+	int client =
+		say(REQUEST("POST", "93", "/rpc") "Content-Length: 40\r\nExpect: 100-continue\r\n"
+						  "\r\n");
+	hear(client, "HTTP/1.1 100 Continue\r\n\r\n");
+	nobody_came_at_all();
+	say_on(client, "{\"jsonrpc\":\"2.0\",");
+	usleep(20000);
+	nobody_came_at_all();
+	/* by then another policy holds, which allows it as well */
+	next_policy = POLICY;
+	in_loop(swap_policy);
+	say_on(client, "\"id\":1,\"method\":\"list\"}");
+	int server = accept_from(listeners[93]);
+	hear(server, "POST /rpc HTTP/1.1\r\nHost: server.test:93\r\nContent-Length: 40\r\n"
+		     "Via: 1.1 openshell-sandbox\r\n\r\n" LIST);
+	close(client);
+	/* or one that does not */
+	client = say(REQUEST("POST", "93", "/rpc") "Content-Length: 40\r\n\r\n{\"jsonrpc\"");
+	usleep(20000);
+	next_policy = WITHOUT_81;
+	in_loop(swap_policy);
+	say_on(client, strstr(LIST, ":\"2.0"));
+	HAS(hear_all(client), "endpoint server.test:93 is not allowed by any policy");
+	finish();
+}
+
+TEST(a_body_that_does_not_come_is_not_waited_for)
+{
+	begin_all();
+	int client = say(REQUEST("POST", "93", "/rpc") "Content-Length: 40\r\n\r\n{");
+	usleep(20000);
+	in_loop(time_passes);
+	HAS(hear_all(client), "HTTP/1.1 408 Request Timeout\r\n");
+	client = say(REQUEST("POST", "93", "/rpc") "Content-Length: 40\r\n\r\n{");
+	shutdown(client, SHUT_WR);
+	STREQ(hear_all(client), "");
+	/* chunks that have no end */
+	client = say(REQUEST("POST", "93", "/rpc") "Transfer-Encoding: chunked\r\n\r\n");
+	for (int i = 0; i < 300; i++)
+		if (send(client, "1\r\n \r\n", 6, MSG_NOSIGNAL) != 6)
+			break;
+	HAS(hear_all(client), "HTTP/1.1 400 Bad Request\r\n");
+	nobody_came_at_all();
+	finish();
+}
+
+TEST(streams_of_messages_pass)
+{
+	begin_all();
+	int client = say(REQUEST("GET", "94", "/rpc") "Accept: a/b, text/event-stream;q=1\r\n\r\n");
+	hear(accept_from(listeners[94]), "GET /rpc HTTP/1.1\r\n");
+	close(client);
+	HAS(answer_to(REQUEST("GET", "94", "/rpc") "\r\n"), "403 Forbidden");
+	finish();
+}
+
+/* ---- another policy ---- */
 
 TEST(another_policy_counts_from_the_next_request)
 {
@@ -602,7 +767,6 @@ TEST(who_only_observes_tells_and_lets_pass)
 
 	config.observe = true;
 	begin_all();
-	listeners[92] = listen_on(SERVER, 92);
 	listeners[0] = listen_on("127.0.0.1", 80);
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
 		int client = say(passed[i].request);
