@@ -92,8 +92,9 @@ void ocsf_set_json(struct ocsf *o, bool on)
 
 void ocsf_set_proxy(struct ocsf *o, struct ocsf_endpoint proxy)
 {
+	if (!o)
+		return;
 	struct str host = str_sub(o->proxy_host, MIN(proxy.host.n, sizeof o->proxy_host));
-
 	memcpy(o->proxy_host, proxy.host.p, host.n);
 	o->context.proxy = (struct ocsf_endpoint){.host = host, .port = proxy.port};
 }

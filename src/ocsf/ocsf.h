@@ -19,8 +19,6 @@
 #include "base/log.h"
 #include "ocsf/event.h"
 
-#define OCSF_FOLDER "/var/log" /* supervisor contract 1.6 */
-
 enum {
 	OCSF_DAYS_KEPT = 3,               /* files of a kind (contract 1.6) */
 	OCSF_FILE_MAX = 64 * 1024 * 1024, /* bytes of one; beyond, until midnight, lines are lost */
@@ -42,7 +40,7 @@ void ocsf_free(struct ocsf *o);
 
 /* Whether records are written (the setting ocsf_json_enabled); at first they are not. */
 void ocsf_set_json(struct ocsf *o, bool on);
-/* The proxy's address in the records to come; host is copied. */
+/* The proxy's address in the records to come; host is copied. o may be NULL. */
 void ocsf_set_proxy(struct ocsf *o, struct ocsf_endpoint proxy);
 
 /* Called for every line as it goes to the log: level "OCSF" and target "ocsf" for an event, whose

@@ -140,16 +140,16 @@ static bool is_gone(struct roll *r)
 	return false;
 }
 
-static int write_line(struct roll *r, struct str line, struct err *e)
+/* 0, or -1 with errno. */
+static int write_line(struct roll *r, struct str line)
 {
-	char name[ROLL_PATH_MAX];
-
-	name_of(r, r->day, name);
-	if (r->size + line.n + 1 > OCSF_FILE_MAX)
-		return err_set(e, EFBIG, "%s/%s has its largest size of a day", r->folder, name);
+	if (r->size + line.n + 1 > OCSF_FILE_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
 	if (r->torn) {
 		if (write(r->fd, "\n", 1) != 1)
-			return err_sys(e, "%s/%s", r->folder, name);
+			return -1;
 		r->torn = false;
 		r->size++;
 	}
@@ -162,28 +162,39 @@ static int write_line(struct roll *r, struct str line, struct err *e)
 		r->torn = true;
 		errno = ENOSPC; /* a file takes less than all of it for this reason only */
 	}
+	return -1;
+}
+
+static int try_line(struct roll *r, int64_t day, struct str line, struct err *e)
+{
+	char name[ROLL_PATH_MAX];
+
+	if (r->fd < 0 || r->day != day || is_gone(r)) {
+		/* even when no other can be opened: nothing is written to a past one */
+		close_file(r);
+		if (open_file(r, day, e) < 0)
+			return -1;
+	}
+	if (write_line(r, line) == 0)
+		return 0;
+	int error = errno;
+	name_of(r, r->day, name);
+	errno = error;
+	if (error == EFBIG)
+		return err_set(e, EFBIG, "%s/%s has its largest size of a day", r->folder, name);
 	return err_sys(e, "%s/%s", r->folder, name);
 }
 
 enum roll_result roll_write(struct roll *r, int64_t time_ms, struct str line)
 {
-	int64_t day = day_of(time_ms);
+	enum roll_state before = r->state;
 	struct err e;
-	int rc = 0;
 
-	if (r->state == ROLL_BROKEN && mono_ms() < r->retry_at) {
+	if (before == ROLL_BROKEN && mono_ms() < r->retry_at) {
 		r->lost++;
 		return ROLL_LOST;
 	}
-	if (r->fd < 0 || r->day != day || is_gone(r)) {
-		close_file(
-			r); /* even when no other can be opened: nothing is written to a past one */
-		rc = open_file(r, day, &e);
-	}
-	if (rc == 0)
-		rc = write_line(r, line, &e);
-	enum roll_state before = r->state;
-	if (rc == 0) {
+	if (try_line(r, day_of(time_ms), line, &e) == 0) {
 		r->state = ROLL_OPEN;
 		return before == ROLL_BROKEN ? ROLL_RECOVERED : ROLL_WRITTEN;
 	}

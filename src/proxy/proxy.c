@@ -88,13 +88,14 @@ static int listen_on(struct proxy *p, int fd, struct err *e)
 		return -1;
 	char host[ADDRESS_HOST_MAX];
 	address_host(&p->self, host);
-	ocsf_emit(p->config.events,
-		  &(struct ocsf_event){
-			  .class = OCSF_NET,
-			  .activity = OCSF_NET_LISTEN,
-			  .severity = OCSF_INFORMATIONAL,
-			  .dst = {.host = str_of(host), .port = address_port(&p->self)},
-		  });
+	const struct ocsf_endpoint self = {.host = str_of(host), .port = address_port(&p->self)};
+	ocsf_set_proxy(p->config.events, self);
+	ocsf_emit(p->config.events, &(struct ocsf_event){
+					    .class = OCSF_NET,
+					    .activity = OCSF_NET_LISTEN,
+					    .severity = OCSF_INFORMATIONAL,
+					    .dst = self,
+				    });
 	return 0;
 }
 

@@ -362,6 +362,8 @@ static void open_events(struct supervisor *s)
 	};
 	s->events = ocsf_new(&options);
 	ocsf_set_json(s->events, s->o->ocsf_json);
+	if (s->o->log_format == LOG_TEXT) /* JSON is for stderr alone: the files have one form */
+		ocsf_divert_log(s->events);
 	if (!s->o->identity_relaxed &&
 	    caller_identity_relaxed(getenv("OPENSHELL_NETWORK_BINARY_IDENTITY")))
 		tell_config(s->events, "skipped", OCSF_MEDIUM,

@@ -94,6 +94,25 @@ def read_logs(folder):
     return lines
 
 
+def check_records(folder, lines):
+    """There is a record for each line, of the same class and severity, with sorted keys."""
+    records = []
+    for name in sorted(glob.glob(os.path.join(folder, "openshell-ocsf.*.log"))):
+        with open(name, encoding="utf-8") as f:
+            for text in f.read().splitlines():
+                record = json.loads(text)
+                if json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False) != text:
+                    raise AssertionError(f"its keys are not sorted: {text}")
+                records.append(record)
+    told = [re.match(r"(\w+).*? \[([A-Z]{3})", line).groups() for line in lines]
+    kept = [(CLASSES[r["class_uid"]], r["severity"].upper()[:3]) for r in records]
+    if told != kept:
+        raise AssertionError(f"lines {told}, records {kept}")
+
+
+CLASSES = {4001: "NET", 4002: "HTTP", 1007: "PROC", 2004: "FINDING", 5019: "CONFIG"}
+
+
 # -- faults ----------------------------------------------------------------------------------------
 
 ENOENT, EPERM, ENOSYS, EPROTONOSUPPORT = 2, 1, 38, 93
@@ -178,14 +197,16 @@ def files(**paths):
 
 
 @contextlib.contextmanager
-def started(*command, flags=(), rules=None, env=None, faults=(), user=0, wrap=()):
+def started(
+    *command, flags=(), rules=None, env=None, faults=(), user=0, wrap=(), logs=None, records=True
+):
     """The running supervisor; its lines are read in the end, when it must have ended by itself."""
     m = machine()
-    logs = m.fresh("logs", user)
+    logs = logs or m.fresh("logs", user)
     file = m.write("policy.yaml", json.dumps(rules or policy()))
-    words = [*wrap, m.binary, "sandbox", "--log-dir", logs, "--policy-data", file, *flags]
+    words = [*wrap, m.binary, "sandbox", "--log-dir", logs, "--ocsf-json", "--policy-data", file]
     process = subprocess.Popen(
-        [*words, *(["--", *command] if command else [])],
+        [*words, *flags, *(["--", *command] if command else [])],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -203,7 +224,10 @@ def started(*command, flags=(), rules=None, env=None, faults=(), user=0, wrap=()
     finally:
         process.kill()
         process.wait()
-        m.lines += read_logs(logs)
+        lines = read_logs(logs)
+        m.lines += lines
+    if records:
+        check_records(logs, lines)
 
 
 @contextlib.contextmanager
@@ -373,6 +397,20 @@ def the_keeper_is_killed():
         process.until("PROC:LAUNCH")
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
             os.kill(int(f.read().split()[0]), signal.SIGKILL)
+
+
+@scene
+def a_disk_that_is_full():
+    m = machine()
+    small = m.fresh("small")
+    do("mount", "-t", "tmpfs", "-o", "size=8k", "small", small)
+    try:
+        process = run(m.program, "connect", m.server.denied, logs=small, records=False)
+    finally:
+        do("umount", "-l", small)
+    told = re.findall(r"WARN ocsf: (\S+): No space left on device", process.err)
+    if not told or len(told) != len(set(told)):
+        raise AssertionError(f"not told once for each file: {process.err}")
 
 
 # -- its wall --------------------------------------------------------------------------------------

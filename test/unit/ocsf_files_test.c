@@ -154,6 +154,7 @@ TEST(what_time_it_is_is_asked_when_nobody_says)
 TEST(nobody_listens)
 {
 	ocsf_emit(NULL, &(struct ocsf_event){.class = OCSF_BASE});
+	ocsf_set_proxy(NULL, (struct ocsf_endpoint){STR("10.200.0.1"), 3128});
 	ocsf_free(NULL);
 }
 

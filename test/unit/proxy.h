@@ -161,6 +161,10 @@ void ocsf_emit(struct ocsf *o UNUSED, const struct ocsf_event *ev)
 	pthread_mutex_unlock(&events_lock);
 }
 
+void ocsf_set_proxy(struct ocsf *o UNUSED, struct ocsf_endpoint proxy UNUSED)
+{
+}
+
 static void on_denied(void *owner UNUSED, const char *host, uint16_t port, const char *binary,
 		      const char *group)
 {
