@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ struct dial {
 	char *target; /* "host:port" of the server */
 	char *first;  /* of what we connect to: the server or the proxy */
 	struct resolve_query query;
-	struct address addresses[RESOLVE_ADDRESSES_MAX];
+	struct address *addresses;
 	int n, at;
 	struct source src;
 	struct timer deadline, address_timer;
@@ -50,6 +51,7 @@ static void release(struct later *l)
 	struct dial *d = container_of(l, struct dial, end);
 
 	proxy_talk_fini(&d->talk);
+	free(d->addresses);
 	free(d->target);
 	free(d->first);
 	free(d);
@@ -240,10 +242,9 @@ static void next_address(struct dial *d)
 
 static void take_addresses(struct dial *d, const struct address *a, int n)
 {
-	must(n <= RESOLVE_ADDRESSES_MAX);
+	d->addresses = xcalloc((size_t)n, sizeof *a);
+	memcpy(d->addresses, a, (size_t)n * sizeof *a);
 	d->n = n;
-	for (int i = 0; i < n; i++)
-		d->addresses[i] = a[i];
 }
 
 static void resolved(struct resolve_query *q, const struct address *a, int n, const struct err *why)
@@ -286,6 +287,7 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_co
 	struct dial *d = xcalloc(1, sizeof *d);
 	const char *host = config->proxy ? config->proxy->host : config->host;
 	uint16_t port = config->proxy ? config->proxy->port : config->port;
+	struct address literal;
 
 	must(config->proxy == NULL || config->addresses_n == 0);
 	d->loop = l;
@@ -301,8 +303,8 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_co
 	timer_set(l, &d->deadline, config->timeout_ms);
 	if (config->addresses_n > 0)
 		take_addresses(d, config->addresses, config->addresses_n);
-	else if (resolve_literal(host, port, &d->addresses[0]))
-		d->n = 1;
+	else if (resolve_literal(host, port, &literal))
+		take_addresses(d, &literal, 1);
 	if (d->n > 0 || resolve_start(r, &d->query, host, port, &d->why) < 0)
 		loop_later(l, &d->start);
 	return d;

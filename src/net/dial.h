@@ -19,7 +19,7 @@ struct dial_config {
 	const char *host; /* borrowed until done is called or dial_cancel */
 	uint16_t port;
 	/* Those that are tried instead of looking host up, without a proxy: the caller has, and has
-	 * judged them. Copied; RESOLVE_ADDRESSES_MAX at most, none for a lookup. */
+	 * judged them. Copied; none for a lookup. */
 	const struct address *addresses;
 	int addresses_n;
 	const struct url *proxy; /* or NULL; checked by proxy_check. Borrowed as long */
