@@ -239,7 +239,7 @@ static void look_at_signals(const struct inside *k)
 		;
 }
 
-static void wait_for_more(const struct inside *k)
+static void wait_for_more(const struct inside *k, bool hurry)
 {
 	struct pollfd p[WORKLOADS_POLL_MAX + 3] = {
 		{.fd = k->channel, .events = POLLIN},
@@ -249,17 +249,18 @@ static void wait_for_more(const struct inside *k)
 	int ms = until(k->bypasses.lost_due);
 	size_t n = 3 + workloads_poll(&k->workloads, p + 3, &ms);
 
-	poll(p, n, ms);
+	poll(p, n, hurry ? 0 : ms);
 	look_at_signals(k);
 }
 
 static void run(struct inside *k)
 {
 	while (hear_supervisor(k) == 0) {
-		workloads_look(&k->workloads);
+		bool more = workloads_look(&k->workloads);
+
 		hear_kernel(k);
 		tell_lost(k);
-		wait_for_more(k);
+		wait_for_more(k, more);
 	}
 }
 
@@ -378,6 +379,8 @@ void keeper_live(const struct keeper_config *config, int channel)
 		k.workloads.before_end = hear_kernel;
 		k.workloads.owner = &k;
 		run(&k);
+		/* also where no /proc tells who there is */
+		workloads_kill(&k.workloads);
 	}
 	uid_t as = c.confine.identity ? c.confine.identity->uid : (uid_t)KEEPER_NOBODY;
 	_exit(keeper_kill_all(as, END_MS) ? 0 : 1);

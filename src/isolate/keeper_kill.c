@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,10 +13,14 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "base/util.h"
 #include "isolate/keeper_impl.h"
 
-enum { LIST_MAX = 1 << 20 }; /* bytes of one list of children: many thousands */
+enum {
+	LIST_MAX = 1 << 20, /* bytes of one list of children: many thousands */
+	REAP_MAX = 1024,    /* between two looks for those that are left */
+};
 
 /* The bare call, which changes this thread alone. */
 static int set_effective_uid(uid_t uid)
@@ -86,14 +91,18 @@ static void close_folder(DIR **d)
 		closedir(*d);
 }
 
+/* The first thread's are all that there are, mostly; and to look there takes one descriptor only. */
 static bool kill_listed(uid_t as)
 {
-	_cleanup_(close_folder) DIR *d = opendir("/proc/self/task");
+	char first[16];
 	const char *thread;
-	bool listed = false;
 
+	snprintf(first, sizeof first, "%d", getpid());
+	bool listed = kill_children_of(first, as);
+	_cleanup_(close_folder) DIR *d = opendir("/proc/self/task");
 	while ((thread = next_number(d)) != NULL)
-		listed = kill_children_of(thread, as) || listed;
+		if (!streq(thread, first))
+			listed = kill_children_of(thread, as) || listed;
 	return listed;
 }
 
@@ -107,15 +116,23 @@ static void kill_found(uid_t as)
 			keeper_kill(as, atoi(pid), SIGKILL);
 }
 
-/* Takes what has ended. Whether there is a child left. */
+/* Whether /proc has our numbers, and not those of an outer PID namespace. */
+static bool proc_is_ours(void)
+{
+	char self[16] = "";
+
+	return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
+}
+
+/* Takes what has ended, but does not wait for those to come to an end who fork faster than that. Whether
+ * there may be a child left. */
 static bool reap(void)
 {
-	pid_t pid;
+	pid_t pid = 1;
 
-	do {
+	for (int i = 0; i < REAP_MAX && pid > 0; i++)
 		pid = waitpid(-1, NULL, WNOHANG);
-	} while (pid > 0 || (pid < 0 && errno == EINTR));
-	return pid == 0;
+	return pid >= 0 || errno != ECHILD;
 }
 
 bool keeper_kill_all(uid_t as, int ms)
@@ -126,7 +143,7 @@ bool keeper_kill_all(uid_t as, int ms)
 	while (reap()) {
 		if (mono_ms() >= end)
 			return false;
-		if (!kill_listed(as))
+		if (proc_is_ours() && !kill_listed(as))
 			kill_found(as);
 		nanosleep(&pause, NULL);
 	}

@@ -9,6 +9,8 @@
 #include "base/util.h"
 #include "isolate/keeper_workload.h"
 
+enum { REAP_MAX = 64 }; /* before another look at all else */
+
 int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e)
 {
@@ -253,14 +255,19 @@ static bool may_reap(struct workloads *w, pid_t pid)
 	return w->asked == 0 || pid == w->nursery.pid || find_pid(w, pid);
 }
 
-static void reap(struct workloads *w)
+/* Not all at once: somebody may fork faster than this. Whether there may be more. */
+static bool reap(struct workloads *w)
 {
-	siginfo_t next = {.si_pid = 0};
-	int status;
+	for (int i = 0; i < REAP_MAX; i++) {
+		siginfo_t next = {.si_pid = 0};
+		int status;
 
-	while (waitid(P_ALL, 0, &next, WEXITED | WNOHANG | WNOWAIT) == 0 && next.si_pid > 0 &&
-	       may_reap(w, next.si_pid) && waitpid(next.si_pid, &status, WNOHANG) > 0)
+		if (waitid(P_ALL, 0, &next, WEXITED | WNOHANG | WNOWAIT) < 0 || next.si_pid == 0 ||
+		    !may_reap(w, next.si_pid) || waitpid(next.si_pid, &status, WNOHANG) <= 0)
+			return false;
 		ended(w, next.si_pid, status);
+	}
+	return true;
 }
 
 void workload_cancel(struct workloads *w, uint32_t id)
@@ -302,10 +309,18 @@ size_t workloads_poll(const struct workloads *w, struct pollfd *p, int *ms)
 	return n;
 }
 
-void workloads_look(struct workloads *w)
+bool workloads_look(struct workloads *w)
 {
 	read_reports(w);
 	look_at_deadlines(w);
 	look_at_nursery(w);
-	reap(w);
+	return reap(w);
+}
+
+void workloads_kill(struct workloads *w)
+{
+	for (size_t i = 0; i < KEEPER_WORKLOADS_MAX; i++)
+		if (w->all[i].state > WORKLOAD_ASKED && w->all[i].pid > 0)
+			kill_one(w, &w->all[i]);
+	nursery_end(&w->nursery, w->as);
 }

@@ -69,8 +69,11 @@ void workload_signal(struct workloads *w, pid_t pid, int signo);
 
 /* What to wait for: appends to p, shortens *ms. */
 size_t workloads_poll(const struct workloads *w, struct pollfd *p, int *ms);
-/* Looks at all that may have happened: reports, what has ended, what is too late. */
-void workloads_look(struct workloads *w);
+/* Looks at all that may have happened: reports, what has ended, what is too late. Whether to look again
+ * without waiting. */
+bool workloads_look(struct workloads *w);
+/* Kills those that there are, with their groups. */
+void workloads_kill(struct workloads *w);
 
 /* Tells the supervisor, and waits until there is room: nothing else is to do for one that does not read,
  * and its end ends the wait. */

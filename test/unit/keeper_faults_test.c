@@ -408,6 +408,20 @@ TEST(keeper_out_of_descriptors_still_ends_all)
 	nobody_left(fd);
 }
 
+TEST(keeper_killed_while_the_supervisor_is_out_of_descriptors)
+{
+	pid_t pid;
+
+	start(RUNG_HOST);
+	int fd = family(&pid);
+	limit_files(0, 64);
+	while (dup(0) >= 0)
+		;
+	OK(kill(keeper_pid(rig.keeper), SIGKILL) == 0);
+	AWAIT(rig.gone);
+	nobody_left(fd);
+}
+
 /* ---- messages ---- */
 
 TEST(keeper_ends_when_it_does_not_understand)
