@@ -388,17 +388,25 @@ static void search(struct process_set *set, pid_t root, struct wanted *w, size_t
 		w[i].why = s.why;
 }
 
-/* The sockets whose owners are not known yet, first. How many. */
+/* It was not found, or a process might not be looked into: while it calls execve it may not, for a
+ * moment. */
+static bool is_open(const struct wanted *w)
+{
+	return w->why.code != 0 ? w->why.code == EACCES || w->why.code == EPERM : w->n == 0;
+}
+
+/* Those that are open, first, with nothing known of them. How many. */
 static size_t put_open_first(struct wanted *w, size_t n)
 {
 	size_t open = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (w[i].n > 0 || w[i].why.code != 0)
+		if (!is_open(&w[i]))
 			continue;
 		struct wanted swap = w[open];
-		w[open++] = w[i];
-		w[i] = swap;
+		w[open++] = (struct wanted){.inode = w[i].inode, .why = w[i].why};
+		if (i >= open)
+			w[i] = swap;
 	}
 	return open;
 }
@@ -408,9 +416,10 @@ void owners_find(struct process_set *s, pid_t root, struct wanted *w, size_t n)
 	size_t open = n;
 
 	for (int i = 0; i < SEARCH_TRIES && open > 0; i++) {
+		for (size_t j = 0; j < open; j++)
+			w[j] = (struct wanted){.inode = w[j].inode};
 		qsort(w, open, sizeof *w, compare_inodes);
 		search(s, root, w, open);
 		open = put_open_first(w, open);
 	}
-	qsort(w, n, sizeof *w, compare_inodes);
 }

@@ -13,6 +13,7 @@
  *	leave		its first thread ends; another goes on
  *	unshare FLAGS	a number
  *	become UID	and the group of that number
+ *	hide		is not dumpable: others of its user may not look into it
  */
 #ifndef TEST_ACTOR_H
 #define TEST_ACTOR_H
@@ -111,6 +112,8 @@ static bool actor_do(const char *verb, const char *what)
 		return close(ACTOR_SOCKET) == 0;
 	if (!strcmp(verb, "unshare"))
 		return unshare(atoi(what)) == 0;
+	if (!strcmp(verb, "hide"))
+		return prctl(PR_SET_DUMPABLE, 0) == 0;
 	if (!strcmp(verb, "become"))
 		return setresgid((gid_t)atoi(what), (gid_t)atoi(what), (gid_t)atoi(what)) == 0 &&
 		       setresuid((uid_t)atoi(what), (uid_t)atoi(what), (uid_t)atoi(what)) == 0;
