@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "isolate/capabilities.h"
 #include "isolate/fds.h"
 #include "isolate/keeper_workload.h"
 #include "isolate/ladder_impl.h"
@@ -269,20 +270,9 @@ static void run(struct inside *k)
 /* What is left is for making a nursery again, and for signals. */
 static int drop_capabilities(struct err *e)
 {
-	const uint64_t kept =
-		1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SETPCAP | 1u << CAP_KILL;
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-
-	if (syscall(SYS_capget, &head, data) < 0)
-		return err_sys(e, "read the keeper's capabilities");
-	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
-		data[i].permitted &= (uint32_t)(kept >> 32 * i);
-		data[i].effective = data[i].permitted;
-		data[i].inheritable = 0;
-	}
-	return syscall(SYS_capset, &head, data) < 0 ? err_sys(e, "drop the keeper's capabilities")
-						    : 0;
+	return capabilities_keep(CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID) |
+					 CAPABILITY(CAP_SETPCAP) | CAPABILITY(CAP_KILL),
+				 e);
 }
 
 /* Ours are SIGCHLD, which is read, and SIGKILL: the others are the supervisor's, and workloads take the

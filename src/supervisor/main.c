@@ -61,7 +61,6 @@ int sandbox_main(int argc, char **argv)
 		puts("openshell-sandbox " OPENSHELL_VERSION);
 	} else {
 		log_set_level(o.log_level);
-		log_set_format(o.log_format);
 		status = supervisor_run(&o);
 	}
 	sandbox_options_fini(&o);

@@ -137,12 +137,6 @@ static const struct opt table[] = {
 	 .offset = AT(log_level_name),
 	 .group = "Logs",
 	 .help = "error, warn, info or debug; a plain level in RUST_LOG wins"},
-	{.name = "log-format",
-	 .arg = "FORMAT",
-	 .def = "text",
-	 .kind = OPT_STR,
-	 .offset = AT(log_format_name),
-	 .help = "text or json"},
 	{.name = "log-dir",
 	 .arg = "DIR",
 	 .def = "/var/log",
@@ -289,8 +283,7 @@ static int check_log(struct sandbox_options *o, struct err *e)
 	struct str rest = str_of(getenv("RUST_LOG"));
 	struct err ignored;
 
-	if (log_format_parse(o->log_format_name, &o->log_format, e) < 0 ||
-	    log_level_parse(o->log_level_name, &o->log_level, e) < 0)
+	if (log_level_parse(o->log_level_name, &o->log_level, e) < 0)
 		return -1;
 	while (rest.p != NULL) {
 		_cleanup_free_ char *item = str_dup(str_trim(str_cut(&rest, ',')));

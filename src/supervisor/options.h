@@ -40,7 +40,7 @@ struct sandbox_options {
 	char *network_mode_name, *min_rung_name, *binary_identity_name;
 	char *upstream_proxy, *upstream_no_proxy, *upstream_auth_file;
 	bool upstream_auth_allow_insecure, upstream_by_hostname;
-	char *log_level_name, *log_format_name, *log_dir;
+	char *log_level_name, *log_dir;
 	bool ocsf_json;
 	/* what only other topologies use, and what upstream itself takes and does nothing with */
 	char *mode, *sidecar_state_dir, *sidecar_tls_dir;
@@ -54,7 +54,6 @@ struct sandbox_options {
 	enum rung min_rung;
 	bool identity_relaxed; /* any program may do what the policy allows some */
 	enum log_level log_level;
-	enum log_format log_format;
 	char *const
 		*command; /* the trailing arguments, borrowed from argv; NULL when there are none */
 };

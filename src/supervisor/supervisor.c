@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/util.h"
 #include "base/version.h"
 #include "isolate/accounts.h"
+#include "isolate/capabilities.h"
 #include "net/resolver.h"
 #include "proxy/callers.h"
 #include "proxy/proxy.h"
@@ -36,14 +38,13 @@ enum {
 };
 
 /*
- *   STARTING -- the program runs --> RUNNING -- it ended --------------------------> ENDING --> (exit)
- *      |                              |  \-- time is up --> TERMINATING -- it ended --^ ^
- *      |                              |                          \-- 100 ms --> killed -/
- *      +-- it cannot be run ----------+-- the keeper is gone ----------------------------
+ *   STARTING --it runs--> RUNNING --time is up--> TERMINATING --100 ms--> KILLING
+ *      |                     |                        |                      |
+ *      \--it cannot be run---+----------- it ended, or the keeper is gone ---+--> ENDING --> (exit)
  *
  *   ENDING: all that is inside is killed; what was written gets through, 2 s at most.
  */
-enum state { STARTING, RUNNING, TERMINATING, ENDING };
+enum state { STARTING, RUNNING, TERMINATING, KILLING, ENDING };
 
 struct supervisor {
 	const struct sandbox_options *o;
@@ -107,33 +108,35 @@ static void end(struct supervisor *s, int status)
 	loop_later(s->loop, &s->end);
 }
 
+/* Sends the signal, and is back after ms; where that cannot be, it ends without. */
+static void signal_and_wait(struct supervisor *s, int signo, enum state next, int64_t ms)
+{
+	struct err e;
+
+	if (s->state == STARTING || keeper_signal(s->wall.keeper, s->pid, signo, &e) < 0) {
+		end(s, EXIT_TIMEOUT);
+		return;
+	}
+	s->state = next;
+	timer_set(s->loop, &s->limit, ms);
+}
+
 static void time_is_up(struct timer *t)
 {
 	struct supervisor *s = container_of(t, struct supervisor, limit);
-	struct err e;
 
 	switch (s->state) {
 	case STARTING:
 	case RUNNING:
 		tell_terminate(s->events, s->spec.argv[0], s->pid, EXIT_TIMEOUT,
 			       "Process timed out, killing", OCSF_CRITICAL);
-		if (s->state == STARTING ||
-		    keeper_signal(s->wall.keeper, s->pid, SIGTERM, &e) < 0) {
-			end(s, EXIT_TIMEOUT);
-			return;
-		}
-		s->state = TERMINATING;
-		s->status = 0;
-		timer_set(s->loop, t, GRACE_MS);
+		signal_and_wait(s, SIGTERM, TERMINATING, GRACE_MS);
 		break;
 	case TERMINATING:
-		/* a process that cannot be killed ends with the keeper, or never */
-		if (s->status != 0 || keeper_signal(s->wall.keeper, s->pid, SIGKILL, &e) < 0) {
-			end(s, EXIT_TIMEOUT);
-			return;
-		}
-		s->status = EXIT_TIMEOUT;
-		timer_set(s->loop, t, KILL_MS);
+		signal_and_wait(s, SIGKILL, KILLING, KILL_MS);
+		break;
+	case KILLING: /* what cannot be killed ends with the keeper, or never */
+		end(s, EXIT_TIMEOUT);
 		break;
 	case ENDING:
 		stop(s);
@@ -148,9 +151,9 @@ static void exited(void *owner, pid_t pid, int status)
 	struct supervisor *s = owner;
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 
-	if (pid != s->pid || (s->state != RUNNING && s->state != TERMINATING))
+	if (pid != s->pid || s->state == STARTING || s->state == ENDING)
 		return;
-	if (s->state == TERMINATING)
+	if (s->state != RUNNING)
 		code = EXIT_TIMEOUT;
 	tell_terminate(s->events, s->spec.argv[0], pid, code, "", OCSF_INFORMATIONAL);
 	end(s, code);
@@ -362,8 +365,7 @@ static void open_events(struct supervisor *s)
 	};
 	s->events = ocsf_new(&options);
 	ocsf_set_json(s->events, s->o->ocsf_json);
-	if (s->o->log_format == LOG_TEXT) /* JSON is for stderr alone: the files have one form */
-		ocsf_divert_log(s->events);
+	ocsf_divert_log(s->events);
 	if (!s->o->identity_relaxed &&
 	    caller_identity_relaxed(getenv("OPENSHELL_NETWORK_BINARY_IDENTITY")))
 		tell_config(s->events, "skipped", OCSF_MEDIUM,
@@ -396,6 +398,22 @@ static void raise_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* What root keeps once the wall is up, in a process that reads what a sandbox sends: to see who holds a socket
+ * (callers.h), to end what is inside without the keeper, and to give the sandbox a terminal. */
+static int drop_capabilities(struct err *e)
+{
+	const uint64_t has = capabilities_effective();
+	uint64_t kept = CAPABILITY(CAP_SYS_PTRACE) | CAPABILITY(CAP_DAC_READ_SEARCH) |
+			CAPABILITY(CAP_KILL) | CAPABILITY(CAP_CHOWN);
+
+	/* what engines give a container instead: callers.h then looks with the sandbox's own ids */
+	if (!(has & CAPABILITY(CAP_DAC_READ_SEARCH)))
+		kept |= CAPABILITY(CAP_DAC_OVERRIDE);
+	if (!(has & CAPABILITY(CAP_SYS_PTRACE)))
+		kept |= CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID);
+	return capabilities_keep(kept, e);
+}
+
 static int raise_wall(struct supervisor *s, struct err *e)
 {
 	const struct wall_config config = {
@@ -417,6 +435,8 @@ static int raise_wall(struct supervisor *s, struct err *e)
 			    s->prepared.who.id.uid, s->prepared.who.kept.text);
 	landlock_fini(&s->prepared.landlock); /* the keeper has its own */
 	raise_limit();
+	if (drop_capabilities(e) < 0)
+		return -1;
 	seccomp_make(SECCOMP_PRELUDE, &prelude);
 	return seccomp_install(&prelude) < 0 ? err_sys(e, "install the seccomp prelude") : 0;
 }

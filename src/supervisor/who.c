@@ -1,32 +1,26 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "base/util.h"
+#include "isolate/capabilities.h"
 #include "supervisor/who.h"
 
 #define HOME_OF_NUMBERS "/sandbox"
 #define NAME_OF_NUMBERS "sandbox"
 
-static bool has(const struct __user_cap_data_struct *data, unsigned cap)
-{
-	return (data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap)) != 0;
-}
-
 struct rights rights_of_self(void)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
-	bool known = syscall(SYS_capget, &head, data) == 0;
+	const uint64_t has = capabilities_effective();
+	const uint64_t change = CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID);
 
 	return (struct rights){
 		.uid = geteuid(),
 		.gid = getegid(),
-		.change = known && has(data, CAP_SETUID) && has(data, CAP_SETGID),
-		.look = known && has(data, CAP_SYS_PTRACE),
+		.change = (has & change) == change,
+		.look = (has & CAPABILITY(CAP_SYS_PTRACE)) != 0,
 	};
 }
 

@@ -210,6 +210,21 @@ class Life:
         except OSError:
             return 0
 
+    def test_supervisor_and_keeper_keep_few_capabilities(self):
+        process = self.start(SHELL, "-c", "echo up; sleep 1007")
+        process.stdout.readline()
+        family = [process.pid, *(pid for pid in processes() if self.parent(pid) == process.pid)]
+        allowed = (
+            {0, 2, 5, 19},  # CHOWN, DAC_READ_SEARCH, KILL, SYS_PTRACE
+            {5, 6, 7, 8},  # KILL, SETGID, SETUID, SETPCAP
+        )
+        for pid, few in zip(family, allowed):
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in f)
+            permitted = int(status["CapPrm"], 16)
+            self.assertLessEqual({bit for bit in range(64) if permitted >> bit & 1}, few)
+            self.assertEqual(status["NoNewPrivs"], "1")
+
     def test_supervisor_and_keeper_are_closed_to_others_of_their_user(self):
         if not self.unprivileged:
             return
