@@ -127,7 +127,11 @@ static void talk(struct dial *d)
 	enum proxy_result r = PROXY_MORE;
 
 	while (r == PROXY_MORE) {
-		ssize_t got = recv(d->src.fd, bytes, sizeof bytes, 0);
+		ssize_t got = recv(d->src.fd, bytes, sizeof bytes, MSG_PEEK);
+		if (got > 0) {
+			size_t own = proxy_own(&d->talk, str_sub(bytes, (size_t)got));
+			got = recv(d->src.fd, bytes, own, 0);
+		}
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0 && errno == EAGAIN)

@@ -201,6 +201,23 @@ void proxy_talk_fini(struct proxy_talk *t)
 	buf_fini(&t->in);
 }
 
+size_t proxy_own(const struct proxy_talk *t, struct str bytes)
+{
+	static const char end[] = "\r\n\r\n";
+	struct str before = buf_view(&t->in);
+	size_t matched = 0;
+
+	if (t->state != PROXY_CONNECT)
+		return bytes.n;
+	for (size_t i = before.n - MIN(before.n, (size_t)3); i < before.n + bytes.n; i++) {
+		char c = i < before.n ? before.p[i] : bytes.p[i - before.n];
+		matched = c == end[matched] ? matched + 1 : c == '\r';
+		if (matched == 4)
+			return i + 1 - before.n;
+	}
+	return bytes.n;
+}
+
 enum proxy_result proxy_feed(struct proxy_talk *t, struct str bytes, struct err *e)
 {
 	if (!buf_str(&t->in, bytes))

@@ -43,9 +43,12 @@ enum proxy_result {
 	PROXY_FAILED = -1,
 };
 
+/* How many of the bytes that came are the proxy's: what is behind them is the server's, if it speaks first,
+ * and must be left to whoever gets the connection. (A SOCKS proxy's are taken to be all its own.) */
+size_t proxy_own(const struct proxy_talk *t, struct str bytes);
+
 /* Takes what the proxy sent. PROXY_MORE: send what is in t->out, if anything, and feed on.
- * PROXY_OK: what follows on the connection is the server's. Bytes behind the proxy's answer are an
- * error: no server that we talk to speaks first. */
+ * PROXY_OK: what follows on the connection is the server's. */
 enum proxy_result proxy_feed(struct proxy_talk *t, struct str bytes, struct err *e);
 
 /* Whether a list as in NO_PROXY exempts host from the proxy: *, names (with their subdomains, or those

@@ -77,6 +77,7 @@ static void forget(struct egress *x)
 	policy_unref(steal(&x->policy));
 	arena_fini(&x->arena);
 	x->addresses = NULL;
+	x->who = (struct policy_caller){0};
 	x->verdict = (struct policy_verdict){0};
 	x->is_observed = false;
 }

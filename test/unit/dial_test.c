@@ -587,3 +587,37 @@ TEST(dial_says_what_the_proxy_says)
 	url_fini(&proxy);
 	finish();
 }
+
+TEST(what_a_server_says_first_is_left_to_who_dialled)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nX: y\r\n\r\n\r\nSSH-2.0-x\r\n";
+	char text[64];
+	int port;
+	struct err e;
+
+	for (size_t cut = 1; cut < sizeof answer - 1; cut += 3) {
+		setup();
+		int server = listen_at(&port);
+		snprintf(text, sizeof text, "http://127.0.0.1:%d", port);
+		OK(url_parse(&proxy, text, "t", &e) == 0);
+		dial_to("api.test", 22, &proxy, 5000);
+		if (fork() == 0) {
+			int fd = accept(server, NULL, NULL);
+			OK(write(fd, answer, cut) == (ssize_t)cut);
+			usleep(2000);
+			OK(write(fd, answer + cut, sizeof answer - 1 - cut) > 0);
+			usleep(5000);
+			_exit(0);
+		}
+		loop_run(loop);
+		OK(dialled_fd >= 0);
+		while (recv(dialled_fd, text, 13, MSG_PEEK) < 13)
+			usleep(1000);
+		EQ(recv(dialled_fd, text, sizeof text, 0), 13);
+		MEMEQ(text, "\r\nSSH-2.0-x\r\n", 13);
+		close(dialled_fd);
+		close(server);
+		url_fini(&proxy);
+		finish();
+	}
+}
