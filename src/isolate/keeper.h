@@ -19,7 +19,8 @@
  *
  * Nothing outlives the supervisor, however it ends: the keeper sees its channel close, and kills every
  * process below it before it ends itself. When it is the keeper that dies, all that was below it falls
- * to the supervisor, which does the same.
+ * to the supervisor, which does the same. (So a child of the supervisor's that never execs must close its
+ * copies of what is close-on-exec.)
  */
 #ifndef OPENSHELL_ISOLATE_KEEPER_H
 #define OPENSHELL_ISOLATE_KEEPER_H

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@ enum { REAP_MAX = 64 }; /* before another look at all else */
 int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e)
 {
-	memset(w, 0, sizeof *w);
 	w->confine = c;
 	w->as = as;
 	w->channel = channel;
@@ -27,7 +25,6 @@ int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int c
 
 static void move(struct workloads *w, struct workload *one, enum workload_state to)
 {
-	w->n += (one->state == WORKLOAD_FREE) - (to == WORKLOAD_FREE);
 	w->asked += (to == WORKLOAD_ASKED) - (one->state == WORKLOAD_ASKED);
 	w->starting += (to == WORKLOAD_STARTING) - (one->state == WORKLOAD_STARTING);
 	one->state = to;

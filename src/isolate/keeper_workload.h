@@ -44,7 +44,7 @@ struct workload {
 
 struct workloads {
 	struct workload all[KEEPER_WORKLOADS_MAX];
-	unsigned n, asked, starting; /* not FREE; ASKED; STARTING */
+	unsigned asked, starting; /* how many there are of these states */
 	struct nursery nursery;
 	const struct confine *confine;
 	uid_t as; /* for keeper_kill */
@@ -57,7 +57,7 @@ struct workloads {
 /* How many descriptors workloads_poll may ask for. */
 enum { WORKLOADS_POLL_MAX = KEEPER_CALLS_MAX + 1 };
 
-/* Makes the nursery too. */
+/* Makes the nursery too. *w is zeroed. */
 int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e);
 

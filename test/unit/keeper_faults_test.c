@@ -306,6 +306,34 @@ TEST(keeper_nothing_outlives_a_supervisor_that_is_terminated)
 	supervisor_dies(SIGTERM);
 }
 
+/* They end with the keeper by themselves, when the supervisor is in no state to see to it. */
+TEST(keeper_killed_while_the_supervisor_is_stopped)
+{
+	int up[2], life[2];
+	char byte;
+	pid_t keeper;
+
+	NOT_EMULATED("clone with CLONE_PARENT");
+	OK(pipe2(up, O_CLOEXEC) == 0 && pipe2(life, O_CLOEXEC) == 0);
+	pid_t supervisor = fork();
+	if (supervisor == 0) {
+		close(life[0]);
+		start(RUNG_HOST);
+		shell("exec sleep 1000", life[1]);
+		close(life[1]);
+		keeper = keeper_pid(rig.keeper);
+		OK(write(up[1], &keeper, sizeof keeper) == sizeof keeper);
+		raise(SIGSTOP);
+	}
+	close(up[1]);
+	close(life[1]);
+	OK(read(up[0], &keeper, sizeof keeper) == sizeof keeper);
+	OK(waitpid(supervisor, NULL, WUNTRACED) == supervisor);
+	OK(kill(keeper, SIGKILL) == 0);
+	OK(read(life[0], &byte, 1) == 0);
+	OK(kill(supervisor, SIGKILL) == 0);
+}
+
 TEST_WITHIN(keeper_ends_what_forks_and_runs, 30)
 {
 	int fds[2];
