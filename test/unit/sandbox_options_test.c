@@ -29,6 +29,7 @@ static int parse(const char *line)
 	for (char *p = strtok(text, " "); p != NULL; p = strtok(NULL, " "))
 		argv[argc++] = p;
 	argv[argc] = NULL;
+	sandbox_options_fini(&o); /* of the line before */
 	return sandbox_options_parse(&o, argc, argv, &e);
 }
 
@@ -164,6 +165,7 @@ static struct upstream u;
 static int upstream(const char *line)
 {
 	EQ(parse(line), 0);
+	upstream_fini(&u);
 	return upstream_read(&u, &o, &e);
 }
 
