@@ -42,7 +42,7 @@ bool sock_end_is_v4(const struct sock_end *e)
 	return memcmp(e->address.s6_addr, mapped, sizeof mapped) == 0;
 }
 
-static bool same_end(const struct sock_end *a, const struct sock_end *b)
+bool sock_end_same(const struct sock_end *a, const struct sock_end *b)
 {
 	return a->port == b->port && memcmp(&a->address, &b->address, sizeof a->address) == 0;
 }
@@ -75,8 +75,8 @@ static bool is_sought(const struct sock_query *q, const struct inet_diag_msg *m)
 
 	if (q->protocol == IPPROTO_UDP)
 		return local.port == q->local.port;
-	return m->idiag_state != TCP_LISTEN && same_end(&local, &q->local) &&
-	       same_end(&remote, &q->remote);
+	return m->idiag_state != TCP_LISTEN && sock_end_same(&local, &q->local) &&
+	       sock_end_same(&remote, &q->remote);
 }
 
 static void take_socket(struct sock_query *q, const struct inet_diag_msg *m)

@@ -31,6 +31,7 @@ struct sock_end {
 /* False when it is neither AF_INET nor AF_INET6. */
 bool sock_end_of(const struct sockaddr_storage *sa, struct sock_end *out);
 bool sock_end_is_v4(const struct sock_end *e);
+bool sock_end_same(const struct sock_end *a, const struct sock_end *b);
 
 /* local is the sought socket's own end. */
 struct sock_query {
@@ -52,8 +53,8 @@ int sock_diag_find(int fd, struct sock_query *q, size_t n, struct err *e);
 
 /*
  * Takes what one datagram of the kernel's says into account: message number i + 1 is the answer to
- * q[i]. *left loses a bit for each that is answered. Bytes that do not make sense, answers that were not asked for, and a
- * socket that has other ends than those asked for are passed over. No I/O.
+ * q[i]. *left loses a bit for each that is answered. Bytes that make no sense and answers that were not
+ * asked for are passed over; a socket that has other ends than those asked for is none (ENOENT). No I/O.
  */
 void sock_diag_parse(const void *bytes, size_t size, struct sock_query *q, size_t n,
 		     uint32_t *left);

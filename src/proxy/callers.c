@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "net/sock_diag.h"
+#include "net/sock_table.h"
 #include "proxy/callers.h"
 #include "proxy/callers_impl.h"
 #include "proxy/owners.h"
@@ -262,6 +263,17 @@ static void find_owner(struct caller_ask *a, struct process_set *set, const stru
 	}
 }
 
+/* Kernels without INET_DIAG say so by finding none. */
+static void look_into_table(struct callers *cs, struct sock_query *q, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (q[i].error == ENOENT && q[i].protocol == IPPROTO_TCP) {
+			sock_table_find(cs->c.root, q, n);
+			return;
+		}
+	}
+}
+
 /* The inodes of their sockets, all with one question. Those that have none are answered. */
 static void find_sockets(struct callers *cs, struct caller_ask **asks, size_t n, struct wanted *w,
 			 size_t *found)
@@ -272,6 +284,8 @@ static void find_sockets(struct callers *cs, struct caller_ask **asks, size_t n,
 	for (size_t i = 0; i < n; i++)
 		q[i] = asks[i]->sock;
 	bool asked = sock_diag_find(cs->c.diag_fd, q, n, &e) == 0;
+	if (asked)
+		look_into_table(cs, q, n);
 	*found = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct caller_ask *a = asks[i];

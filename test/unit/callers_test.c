@@ -248,6 +248,24 @@ TEST(callers_the_same_bytes_at_a_path_again_are_the_same_program)
 
 /* ---- many, none, and no more ---- */
 
+TEST(callers_a_kernel_that_finds_no_socket_has_a_table)
+{
+	struct box b;
+
+	open_box(&b, false);
+	char *tool = program(&b, "tool", "");
+	struct actor a = start(tool);
+	int fd = connected(&b, &a);
+	no_diag = true;
+	struct caller *c = who(&b, fd);
+	STREQ(c->exe, tool);
+	caller_unref(c);
+	tell(&a, "drop");
+	is_refused(&b, fd, "failed to resolve peer binary: the other end of the connection: ");
+	stop(&a);
+	close_box(&b);
+}
+
 TEST(callers_many_questions_of_one_turn)
 {
 	enum { N = 40 };
