@@ -97,7 +97,8 @@ static void deliver(struct callers *cs)
 
 /* ---- one caller ---- */
 
-/* The process and what is above it, up to the keeper, as it is now. -1 with *e, EAGAIN where it changed. */
+/* The process and what is above it, up to the keeper, as it is now. -1 with *e, EAGAIN where it
+ * changed. */
 static int find_chain(struct callers *cs, struct process_set *set, struct process *p,
 		      struct process *chain[CALLER_ANCESTORS_MAX + 1], size_t *n, struct err *e)
 {

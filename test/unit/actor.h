@@ -13,6 +13,9 @@
  *	leave		its first thread ends; another goes on
  *	unshare FLAGS	a number
  *	become UID	and the group of that number
+ *	pack		sends descriptor 5 to itself, and has it no more until
+ *	unpack		it takes it again; a program that it became or started may, too
+ *	storm PATH	becomes that program and this one in turn, without an end
  *	hide		is not dumpable: others of its user may not look into it
  */
 #ifndef TEST_ACTOR_H
@@ -33,7 +36,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ACTOR_COMMANDS = 3, ACTOR_SOCKET = 5, ACTOR_TEXT = 512 };
+enum { ACTOR_COMMANDS = 3, ACTOR_SOCKET = 5, ACTOR_POST = 6, ACTOR_TEXT = 512 };
 
 static void actor_say(const char *text)
 {
@@ -74,6 +77,64 @@ static bool actor_spawn(const char *path, const char *role)
 	return pid > 0;
 }
 
+/* What is sent and not yet taken is on its way, and nobody's. */
+static bool actor_post(bool take)
+{
+	char byte = 'x';
+	struct iovec io = {.iov_base = &byte, .iov_len = 1};
+	union {
+		struct cmsghdr h;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.h = {.cmsg_level = SOL_SOCKET,
+			   .cmsg_type = SCM_RIGHTS,
+			   .cmsg_len = CMSG_LEN(sizeof(int))}};
+	struct msghdr m = {.msg_iov = &io,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = sizeof control.bytes};
+	int pair[2], fd = ACTOR_SOCKET;
+
+	if (take) {
+		if (recvmsg(ACTOR_POST, &m, 0) != 1)
+			return false;
+		memcpy(&fd, CMSG_DATA(&control.h), sizeof fd);
+		return fd == ACTOR_SOCKET || dup2(fd, ACTOR_SOCKET) >= 0;
+	}
+	memcpy(CMSG_DATA(&control.h), &fd, sizeof fd);
+	return socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && dup2(pair[0], 20) == 20 &&
+	       dup2(pair[1], 21) == 21 && dup2(20, ACTOR_POST) == ACTOR_POST &&
+	       sendmsg(21, &m, 0) == 1 && close(ACTOR_SOCKET) == 0;
+}
+
+/* Each program finds the other one in its environment. */
+static void actor_storm(void)
+{
+	const char *self = getenv("ACTOR_SELF"), *other = getenv("ACTOR_OTHER");
+	char *path = strdup(other);
+
+	usleep(200);
+	setenv("ACTOR_OTHER", self, 1);
+	setenv("ACTOR_SELF", path, 1);
+	execl(path, path, NULL);
+	_exit(1);
+}
+
+static bool actor_begin_storm(const char *other)
+{
+	char self[ACTOR_TEXT];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (n < 0)
+		return false;
+	self[n] = '\0';
+	setenv("ACTOR", "storms", 1);
+	setenv("ACTOR_SELF", self, 1);
+	setenv("ACTOR_OTHER", other, 1);
+	actor_say("ok");
+	actor_storm();
+	return false;
+}
+
 static void actor_run(void);
 
 static void *actor_thread(void *arg)
@@ -112,6 +173,12 @@ static bool actor_do(const char *verb, const char *what)
 		return close(ACTOR_SOCKET) == 0;
 	if (!strcmp(verb, "unshare"))
 		return unshare(atoi(what)) == 0;
+	if (!strcmp(verb, "pack"))
+		return actor_post(false);
+	if (!strcmp(verb, "unpack"))
+		return actor_post(true);
+	if (!strcmp(verb, "storm"))
+		return actor_begin_storm(what);
 	if (!strcmp(verb, "hide"))
 		return prctl(PR_SET_DUMPABLE, 0) == 0;
 	if (!strcmp(verb, "become"))
@@ -171,6 +238,8 @@ __attribute__((constructor)) static void actor_main(void)
 
 	if (role == NULL)
 		return;
+	if (!strcmp(role, "storms"))
+		actor_storm();
 	if (!strcmp(role, "holds"))
 		for (;;)
 			pause();

@@ -1,6 +1,6 @@
 /*
- * A sandbox for tests of callers, whose keeper is the test itself: programs, which are copies of the test's
- * own (actor.h), a server that they connect to, and questions about who did.
+ * A sandbox for tests of callers, whose keeper is the test itself: programs, which are copies of the
+ * test's own (actor.h), a server that they connect to, and questions about who did.
  */
 #ifndef TEST_CALLERS_H
 #define TEST_CALLERS_H

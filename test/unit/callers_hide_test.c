@@ -88,6 +88,60 @@ TEST(callers_a_process_whose_first_thread_has_ended)
 	close_box(&b);
 }
 
+TEST(callers_a_descriptor_on_its_way_is_nobodys)
+{
+	struct box b;
+
+	open_box(&b, false);
+	char *one = program(&b, "one", "1"), *two = program(&b, "two", "2");
+	struct actor a = start(one);
+	int fd = connected(&b, &a);
+	tell(&a, "pack");
+	is_refused(&b, fd, "no process of the sandbox holds socket ");
+	tell(&a, "parent %s", two);
+	tell(&a, "unpack");
+	struct caller *c = who(&b, fd);
+	STREQ(c->exe, two);
+	EQ(c->ancestors_n, 1);
+	STREQ(c->ancestors[0], one);
+	caller_unref(c);
+	stop(&a);
+	close_box(&b);
+}
+
+TEST(callers_a_process_that_is_never_the_same_is_never_a_mixture)
+{
+	enum { TIMES = 300 };
+	char of_one[CALLER_SHA256_TEXT], of_two[CALLER_SHA256_TEXT];
+	int seen_one = 0, seen_two = 0;
+	struct box b;
+
+	open_box(&b, false);
+	char *one = program(&b, "one", "1"), *two = program(&b, "two", "2");
+	hash_file(one, of_one);
+	hash_file(two, of_two);
+	struct actor a = start(one);
+	int fd = connected(&b, &a);
+	tell(&a, "storm %s", two);
+	for (int i = 0; i < TIMES || seen_one == 0 || seen_two == 0; i++) {
+		struct question x = ask(&b, fd);
+		if (x.why.code != 0) {
+			/* it did not stand still for long enough, and nothing worse */
+			HAS(x.why.text, "failed to resolve peer binary: ");
+		} else if (streq(x.caller->exe, one)) {
+			STREQ(x.caller->sha256, of_one);
+			seen_one++;
+		} else {
+			STREQ(x.caller->exe, two);
+			STREQ(x.caller->sha256, of_two);
+			seen_two++;
+		}
+		caller_unref(x.caller);
+	}
+	stop(&a);
+	close_box(&b);
+}
+
 TEST(callers_a_process_in_another_mount_namespace)
 {
 	struct box b;
