@@ -65,7 +65,7 @@ struct supervisor {
 	struct environment environment;
 	struct main_process main;
 	struct keeper_call spawn;
-	pid_t pid;        /* of the main process, while it is RUNNING or TERMINATING */
+	pid_t pid;        /* of the main process, once it is RUNNING */
 	sigset_t waiting; /* signals that came while it was STARTING */
 	struct timer limit;
 	struct later end;
