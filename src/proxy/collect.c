@@ -7,12 +7,16 @@
 #include "base/util.h"
 #include "proxy/forward_impl.h"
 
-static const char error[] = "invalid_jsonrpc_request";
-
-static void refuse(struct forward *f, const char *why)
+/* Contract 6.4. */
+static void refuse(struct forward *f, unsigned status, const char *why)
 {
-	forward_let_pass(f, "l7-jsonrpc", "l7_parse_rejection", why);
-	forward_refuse(f, 400, error, why);
+	const struct policy_endpoint *ep =
+		policy_endpoint_for(&f->session->egress.verdict, f->target.path);
+	bool graphql = ep != NULL && ep->protocol == POLICY_GRAPHQL;
+
+	forward_let_pass(f, graphql ? "l7-graphql" : "l7-jsonrpc", "l7_parse_rejection", why);
+	forward_refuse(f, status, graphql ? "invalid_graphql_request" : "invalid_jsonrpc_request",
+		       why);
 }
 
 /* Takes what has come. */
@@ -28,7 +32,7 @@ static void take(struct forward *f)
 	timer_stop(s->proxy->loop, &s->deadline);
 	loop_set(s->proxy->loop, &s->client, 0);
 	if (r == BODY_BAD) {
-		refuse(f, "its body is malformed or too long");
+		refuse(f, 400, "its body is malformed or too long");
 		return;
 	}
 	f->collected = true;
@@ -48,9 +52,7 @@ static void ready(struct source *src, uint32_t events UNUSED)
 
 static void too_late(struct timer *t)
 {
-	struct forward *f = container_of(t, struct session, deadline)->forward;
-
-	forward_refuse(f, 408, error, "its body does not come");
+	refuse(container_of(t, struct session, deadline)->forward, 408, "its body does not come");
 }
 
 /* The head must outlive its place in the buffer in which the body comes. */
@@ -77,7 +79,7 @@ void collect_start(struct forward *f, size_t max)
 	buf_clear(&f->body);
 	f->body.max = MIN(max, (size_t)FORWARD_BODY_MAX);
 	if (f->head.framing == BODY_LENGTH && f->head.length > f->body.max) {
-		refuse(f, "its body is too long");
+		refuse(f, 400, "its body is too long");
 		return;
 	}
 	body_init(&f->request, f->head.framing, f->head.length, true);

@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "proxy/answer.h"
 #include "proxy/forward_impl.h"
+#include "proxy/graphql.h"
 #include "proxy/rpc.h"
 
 /* What is wrong with the request whoever asks for it; in a sentence, with its status and error. */
@@ -40,6 +41,11 @@ static bool is_rpc(const struct policy_endpoint *ep)
 	return ep != NULL && (ep->protocol == POLICY_JSON_RPC || ep->protocol == POLICY_MCP);
 }
 
+static bool is_judged_by_body(const struct policy_endpoint *ep)
+{
+	return is_rpc(ep) || (ep != NULL && ep->protocol == POLICY_GRAPHQL);
+}
+
 static bool has_graphql_rules(const struct policy_rules *rules)
 {
 	for (size_t i = 0; i < rules->n; i++)
@@ -53,12 +59,10 @@ static const char *cannot_judge(const struct forward *f, const struct policy_end
 {
 	bool websocket = f->accept[0] != '\0';
 
-	if (ep->protocol == POLICY_GRAPHQL)
-		return "GraphQL requests cannot be judged by this proxy";
-	if (is_rpc(ep) && websocket)
-		return "JSON-RPC over WebSocket cannot be judged by this proxy";
-	if (is_rpc(ep) && f->session->proxy->config.observe)
-		return "JSON-RPC requests are not judged where nothing is stopped";
+	if (is_judged_by_body(ep) && websocket)
+		return "messages of a WebSocket cannot be judged by this proxy";
+	if (is_judged_by_body(ep) && f->session->proxy->config.observe)
+		return "bodies are not judged where nothing is stopped";
 	if (websocket && ep->websocket_credential_rewrite)
 		return "credentials cannot be put into WebSocket messages by this proxy";
 	if (websocket && (has_graphql_rules(&ep->allow) || has_graphql_rules(&ep->deny)))
@@ -66,7 +70,8 @@ static const char *cannot_judge(const struct forward *f, const struct policy_end
 	return NULL;
 }
 
-static void ask_policy(struct forward *f, struct str method, const struct policy_jsonrpc *jsonrpc,
+/* body: what graphql and jsonrpc say; or NULL. */
+static void ask_policy(struct forward *f, struct str method, const struct policy_request *body,
 		       struct policy_request_verdict *v)
 {
 	struct egress *x = &f->session->egress;
@@ -76,7 +81,8 @@ static void ask_policy(struct forward *f, struct str method, const struct policy
 		.path = f->target.path,
 		.query = f->target.params,
 		.query_n = f->target.params_n,
-		.jsonrpc = jsonrpc,
+		.graphql = body ? body->graphql : NULL,
+		.jsonrpc = body ? body->jsonrpc : NULL,
 	};
 
 	policy_decide_request(x->policy, &target, &x->who, &r, &x->arena, v);
@@ -112,30 +118,61 @@ static bool is_receive_stream(const struct forward *f)
 	       f->head.length == 0;
 }
 
-/* Each message of the body must be allowed. One that is none is denied even where rules only tell. */
+/* Who cannot say what a request means is denied even where rules only tell. */
+static void reject(struct forward *f, const char *protocol, const char *why,
+		   struct policy_request_verdict *v)
+{
+	v->allowed = false;
+	v->enforced = true;
+	v->reason =
+		arena_printf(&f->session->egress.arena, "%s request rejected: %s", protocol, why);
+}
+
+/* Each message of the body must be allowed. */
 static void ask_about_rpc(struct forward *f, const struct policy_endpoint *ep,
 			  struct policy_request_verdict *v)
 {
-	static const struct policy_jsonrpc stream = {.receive_stream = true};
-	struct arena *a = &f->session->egress.arena;
+	const struct policy_jsonrpc stream = {.receive_stream = true};
 	struct rpc rpc;
 
 	if (is_receive_stream(f)) {
-		ask_policy(f, f->head.method, &stream, v);
+		ask_policy(f, f->head.method, &(struct policy_request){.jsonrpc = &stream}, v);
 		return;
 	}
 	const char *why = rpc_read(&rpc, buf_view(&f->body), ep->protocol == POLICY_MCP,
 				   ep->mcp_strict_tool_names);
-	if (why == NULL)
-		v->allowed = true;
+	v->allowed = true;
 	for (size_t i = 0; why == NULL && i < rpc.n && v->allowed; i++)
-		ask_policy(f, f->head.method, &rpc.messages[i], v);
-	if (why != NULL) {
-		v->allowed = false;
-		v->enforced = true;
-		v->reason = arena_printf(a, "JSON-RPC request rejected: %s", why);
-	}
+		ask_policy(f, f->head.method, &(struct policy_request){.jsonrpc = &rpc.messages[i]},
+			   v);
+	if (why != NULL)
+		reject(f, "JSON-RPC", why, v);
 	rpc_fini(&rpc);
+}
+
+static void ask_about_graphql(struct forward *f, struct policy_request_verdict *v)
+{
+	struct graphql g;
+	const char *why = graphql_read(&g, f->head.method, f->target.params, f->target.params_n,
+				       buf_view(&f->body));
+
+	if (why != NULL)
+		reject(f, "GraphQL", why, v);
+	else
+		ask_policy(f, f->head.method, &(struct policy_request){.graphql = &g.request}, v);
+	graphql_fini(&g);
+}
+
+/* Contract 7.5. */
+static const char *engine_of(const struct policy_endpoint *ep)
+{
+	if (ep == NULL || ep->protocol == POLICY_WEBSOCKET)
+		return "l7";
+	if (ep->protocol == POLICY_GRAPHQL)
+		return "l7-graphql";
+	if (ep->protocol == POLICY_JSON_RPC)
+		return "l7-jsonrpc";
+	return ep->protocol == POLICY_MCP ? "l7-mcp" : "l7";
 }
 
 static void deny(struct forward *f, const struct policy_request_verdict *v)
@@ -154,18 +191,6 @@ static void deny(struct forward *f, const struct policy_request_verdict *v)
 	forward_answer(f);
 }
 
-/* Contract 7.5. */
-static const char *engine_of(const struct policy_endpoint *ep)
-{
-	if (ep == NULL || ep->protocol == POLICY_WEBSOCKET)
-		return "l7";
-	if (ep->protocol == POLICY_GRAPHQL)
-		return "l7-graphql";
-	if (ep->protocol == POLICY_JSON_RPC)
-		return "l7-jsonrpc";
-	return ep->protocol == POLICY_MCP ? "l7-mcp" : "l7";
-}
-
 /* An endpoint's rules: audit tells, enforce stops. */
 static void judge(struct forward *f)
 {
@@ -177,6 +202,8 @@ static void judge(struct forward *f)
 	const char *unknown = v.endpoint ? cannot_judge(f, v.endpoint) : NULL;
 	if (unknown == NULL && is_rpc(v.endpoint))
 		ask_about_rpc(f, v.endpoint, &v);
+	else if (unknown == NULL && is_judged_by_body(v.endpoint))
+		ask_about_graphql(f, &v);
 	else
 		ask_about_messages(f, &v);
 	r = forward_report_of(f, engine_of(v.endpoint));
@@ -212,11 +239,15 @@ static void begin_to_judge(struct forward *f)
 	const struct policy_endpoint *ep =
 		policy_endpoint_for(&f->session->egress.verdict, f->target.path);
 
-	if (f->collected || !is_rpc(ep) || cannot_judge(f, ep) != NULL || is_receive_stream(f))
+	uint32_t max;
+
+	if (f->collected || !is_judged_by_body(ep) || cannot_judge(f, ep) != NULL ||
+	    (is_rpc(ep) && is_receive_stream(f))) {
 		judge(f);
-	else
-		collect_start(f, ep->json_rpc_max_body_bytes ? ep->json_rpc_max_body_bytes
-							     : POLICY_BODY_DEFAULT);
+		return;
+	}
+	max = is_rpc(ep) ? ep->json_rpc_max_body_bytes : ep->graphql_max_body_bytes;
+	collect_start(f, max ? max : POLICY_BODY_DEFAULT);
 }
 
 void judge_body(struct forward *f)

@@ -5,42 +5,11 @@
 #include "base/map.h"
 #include "base/util.h"
 #include "proxy/rpc.h"
+#include "proxy/strict_json.h"
 
 enum { TOOL_NAME_MAX = 128 };
 
 static const char too_much[] = "it has too many parameters";
-
-/* ---- keys ---- */
-
-/* Some readers take the last of two, and some take "METHOD" for "method": whoever may mean one of these keys
- * must write it once and as it is. */
-static const char *check_keys(const cJSON *o, const char *const *names, size_t n)
-{
-	unsigned seen = 0;
-
-	for (const cJSON *c = o->child; c != NULL; c = c->next) {
-		for (size_t i = 0; i < n; i++) {
-			if (!str_ieq(str_of(c->string), str_of(names[i])))
-				continue;
-			if (!streq(c->string, names[i]) || seen & 1U << i)
-				return "a key is ambiguous";
-			seen |= 1U << i;
-		}
-	}
-	return NULL;
-}
-
-/* Nor may a letter outside ASCII stand for one within, as it does for who folds cases by Unicode. */
-static const char *check_message_keys(const cJSON *o)
-{
-	static const char *const names[] = {"jsonrpc", "id", "method", "params", "result", "error"};
-
-	for (const cJSON *c = o->child; c != NULL; c = c->next)
-		for (const char *p = c->string; *p != '\0'; p++)
-			if ((unsigned char)*p >= 0x80)
-				return "a key is not ASCII";
-	return check_keys(o, names, ARRAY_LEN(names));
-}
 
 /* ---- params ---- */
 
@@ -92,7 +61,7 @@ static const char *read_params(struct rpc *r, const cJSON *params, struct policy
 	static const char *const names[] = {"name"};
 	struct flat f = {.rpc = r, .seen = MAP_INIT};
 	size_t n = count_texts(params);
-	const char *why = check_keys(params, names, ARRAY_LEN(names));
+	const char *why = strict_json_keys(params, names, ARRAY_LEN(names), false);
 
 	if (why != NULL)
 		return why;
@@ -164,9 +133,11 @@ static const char *read_mcp_call(struct rpc *r, const cJSON *o, struct policy_js
 static const char *read_message(struct rpc *r, const cJSON *o, struct policy_jsonrpc *m, bool mcp,
 				bool strict_tool_names)
 {
+	static const char *const names[] = {"jsonrpc", "id", "method", "params", "result", "error"};
+
 	if (!cJSON_IsObject(o))
 		return "a message is no object";
-	const char *why = check_message_keys(o);
+	const char *why = strict_json_keys(o, names, ARRAY_LEN(names), true);
 	if (why != NULL)
 		return why;
 	const cJSON *method = json_get(o, "method");
@@ -183,21 +154,12 @@ static const char *read_message(struct rpc *r, const cJSON *o, struct policy_jso
 	return mcp ? read_mcp_call(r, o, m, strict_tool_names) : NULL;
 }
 
-/* What cJSON's texts, which end at a NUL, cannot hold. */
-static bool has_nul(struct str body)
-{
-	return memchr(body.p, '\0', body.n) != NULL || memmem(body.p, body.n, "\\u0000", 6) != NULL;
-}
-
 const char *rpc_read(struct rpc *out, struct str body, bool mcp, bool strict_tool_names)
 {
-	struct err e;
 	const char *why = NULL;
 
 	*out = (struct rpc){.arena = ARENA_INIT(0)};
-	if (body.n == 0 || has_nul(body) || !str_is_utf8(body))
-		return "invalid JSON";
-	out->tree = json_parse(body, "a body", &e);
+	out->tree = strict_json_parse(body);
 	if (out->tree == NULL)
 		return "invalid JSON";
 	bool batch = cJSON_IsArray(out->tree);

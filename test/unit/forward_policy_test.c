@@ -15,12 +15,13 @@
 	"{host: server.test, port: 83, protocol: websocket, enforcement: enforce, access: full},"  \
 	"{host: server.test, port: 84, protocol: websocket, enforcement: enforce, access: "        \
 	"read-only},"                                                                              \
-	"{host: server.test, port: 85, protocol: graphql, enforcement: enforce, access: full},"    \
+	"{host: server.test, port: 85, protocol: graphql, enforcement: enforce, access: "          \
+	"read-only},"                                                                              \
 	"{host: server.test, port: 86, protocol: rest, enforcement: enforce, access: full, "       \
 	"allow_encoded_slash: true},"                                                              \
 	"{host: server.test, port: 87, protocol: rest, enforcement: enforce, access: full, path: " \
 	"'/api/**'},"                                                                              \
-	"{host: server.test, port: 88, protocol: graphql, access: full},"                          \
+	"{host: server.test, port: 88, protocol: graphql, access: read-only},"                     \
 	"{host: server.test, port: 89, protocol: websocket, enforcement: enforce, access: full, "  \
 	"websocket_credential_rewrite: true},"                                                     \
 	"{host: server.test, port: 90, protocol: websocket, enforcement: enforce, rules: ["        \
@@ -103,8 +104,21 @@ static const struct {
 	{REQUEST("DELETE", "82", "/x") "\r\n", "DELETE /x HTTP/1.1\r\n"}, /* only told */
 	/* what cannot be judged here is not waved through */
 	{REQUEST("POST", "85", "/") "Content-Length: 0\r\n\r\n",
-	 "-GraphQL requests cannot be judged"},
-	{REQUEST("POST", "88", "/") "Content-Length: 0\r\n\r\n", "POST / HTTP/1.1\r\n"},
+	 "-GraphQL request rejected: its body is not valid JSON"},
+	{REQUEST("POST", "88", "/") "Content-Length: 0\r\n\r\n",
+	 "-GraphQL request rejected: its body is not valid JSON"},
+	{REQUEST("POST", "85", "/") "Content-Length: 29\r\n\r\n{\"query\":\"mutation { drop }\"}",
+	 "-GraphQL operation blocked by endpoint policy"},
+	{REQUEST("POST", "85", "/") "Content-Length: 20\r\n\r\n{\"query\":\"{ viewer }",
+	 "-GraphQL request rejected: its body is not valid JSON"},
+	{REQUEST("POST", "85", "/") "Content-Length: 22\r\n\r\n{\"query\":\"{ viewer }\"}",
+	 "POST / HTTP/1.1\r\nHost: server.test:85\r\nContent-Length: 22\r\n"
+	 "Via: 1.1 openshell-sandbox\r\n\r\n{\"query\":\"{ viewer }\"}"},
+	{GET("85", "/?query=%7Bviewer%7D"), GOT("85", "/?query=%7Bviewer%7D")},
+	{GET("85", "/?query=mutation%7Bdrop%7D"), "-GraphQL operation blocked by endpoint policy"},
+	{GET("85", "/"), "-GraphQL request rejected: it has neither"},
+	{REQUEST("POST", "88", "/") "Content-Length: 29\r\n\r\n{\"query\":\"mutation { drop }\"}",
+	 "POST / HTTP/1.1\r\n"},
 	{GET("99", "/"), "-GET server.test:99/ not permitted by policy"},
 	{"GET http://other.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-not permitted by policy"},
 	{"GET http://evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-ssrf_denied"},
@@ -670,7 +684,7 @@ TEST(websockets_whose_messages_would_have_to_be_judged_are_refused)
 	HAS(answer_to(UPGRADE("84") "\r\n"), "WEBSOCKET_TEXT /chat not permitted by policy");
 	HAS(answer_to(UPGRADE("89") "\r\n"), "credentials cannot be put into WebSocket messages");
 	HAS(answer_to(UPGRADE("90") "\r\n"), "cannot be judged by this proxy");
-	HAS(answer_to(UPGRADE("85") "\r\n"), "GraphQL requests cannot be judged");
+	HAS(answer_to(UPGRADE("85") "\r\n"), "messages of a WebSocket cannot be judged");
 	nobody_came_at_all();
 	finish();
 }
