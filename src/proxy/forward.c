@@ -266,9 +266,10 @@ static void serve(struct forward *f)
 	} else if (h->scheme != HEAD_HTTP) {
 		forward_refuse(f, 400, "unsupported_proxy_scheme",
 			       "Forward proxy requests must use http");
-	} else if (streq(h->host, "policy.local")) { /* contract 6.10: proposals are not on */
-		answer_text(&s->out, 503, "policy.local is not configured");
-		forward_answer(f);
+	} else if (streq(h->host, "policy.local") && h->port == 80) { /* contract 6.10 */
+		forward_refuse(f, 404, "feature_disabled",
+			       "agent-driven policy proposals are not enabled in this sandbox "
+			       "(agent_policy_proposals_enabled)");
 	} else {
 		forward_ask(f, h->host, h->port);
 	}

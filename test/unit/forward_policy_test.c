@@ -202,8 +202,9 @@ static const struct {
 	 "close\r\n\r\nUse CONNECT for HTTPS URLs"},
 	{"GET ftp://server.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "unsupported_proxy_scheme"},
 	{"GET / HTTP/1.1\r\nHost: server.test\r\n\r\n", "invalid_request_target"},
-	{"GET http://policy.local/v1/policy HTTP/1.1\r\nHost: a\r\n\r\n",
-	 "Content-Length: 30\r\nConnection: close\r\n\r\npolicy.local is not configured"},
+	{"GET http://policy.local/v1/policy/current HTTP/1.1\r\nHost: a\r\n\r\n",
+	 "{\"error\":\"feature_disabled\",\"detail\":"},
+	{"GET http://policy.local/ HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 404 Not Found\r\n"},
 	{REQUEST("GET", "80", "/") "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
 				   "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
 	 "403 Forbidden"},
