@@ -12,11 +12,11 @@ static const char *phrase(unsigned status)
 		unsigned status;
 		const char *text;
 	} phrases[] = {
-		{400, "Bad Request"},           {403, "Forbidden"},
-		{408, "Request Timeout"},       {413, "Content Too Large"},
-		{417, "Expectation Failed"},    {431, "Request Header Fields Too Large"},
-		{500, "Internal Server Error"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"},   {504, "Gateway Timeout"},
+		{400, "Bad Request"},        {403, "Forbidden"},
+		{404, "Not Found"},          {408, "Request Timeout"},
+		{417, "Expectation Failed"}, {431, "Request Header Fields Too Large"},
+		{502, "Bad Gateway"},        {503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(phrases); i++)
