@@ -8,13 +8,14 @@ import cluster
 from drivers import INIT, LOCAL, NO_CLAIM, OURS, STAND_IN, ClusterTest, reason
 from support import condition, eventually
 
-NO_POLICY = 1  # how our supervisor ends here: it calls no gateway yet, and none is there
+NO_POLICY = 1  # how our supervisor ends here: the policy would be a gateway's, and it calls none yet
+GATEWAY = "--gateway-endpoint", "http://gateway.example:8080"
 
 
 class OurBinary(ClusterTest):
     """The image of the supervisor is our binary, FROM scratch."""
 
-    args = (*OURS, *INIT, *NO_CLAIM)
+    args = (*OURS, *INIT, *NO_CLAIM, *GATEWAY)
 
     def ended(self, sandbox):
         """How the agent container ended: its status, and its log."""
@@ -70,7 +71,7 @@ class InitContainerTest(OurBinary):
 
 
 class ImageVolumeTest(OurBinary):
-    args = (*OURS, *NO_CLAIM, "--supervisor-sideload-method", "image-volume")
+    args = (*OURS, *NO_CLAIM, *GATEWAY, "--supervisor-sideload-method", "image-volume")
 
     def test_it_is_started_without_an_init_container(self):
         self.assertNotIn("initContainers", self.pod(self.started())["spec"])
@@ -79,7 +80,7 @@ class ImageVolumeTest(OurBinary):
 class WorkspaceTest(OurBinary):
     """The claim behind /sandbox: given to the sandbox and filled from the image, by our binary."""
 
-    args = (*OURS, *INIT)
+    args = (*OURS, *INIT, *GATEWAY)
 
     def before_driver(self):
         self.volume = self.cluster.volume(self.namespace)
@@ -97,7 +98,7 @@ class WorkspaceTest(OurBinary):
 class UserNamespaceWorkspaceTest(WorkspaceTest):
     """The same as root of a user namespace: the volume's ids are mapped with the pod's."""
 
-    args = (*OURS, *INIT, "--enable-user-namespaces")
+    args = (*OURS, *INIT, *GATEWAY, "--enable-user-namespaces")
 
 
 class StandInTest(ClusterTest):
