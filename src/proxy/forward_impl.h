@@ -15,8 +15,8 @@
 
 enum {
 	/* Bytes under way in a direction, beyond which the sender is not read. */
-	FORWARD_QUEUE = 64 << 10,
-	FORWARD_READ = 32 << 10, /* at once, of a server */
+	FORWARD_QUEUE = 32 << 10,
+	FORWARD_READ = 16 << 10, /* at once, of a server */
 	/* Either buffer: what is queued, and a head or the last that was read. */
 	FORWARD_BUF_MAX = FORWARD_QUEUE + REPLY_MAX + FORWARD_READ,
 	FORWARD_ARENA_MAX = 128 << 10, /* a target, decoded */
@@ -76,6 +76,7 @@ struct forward {
 
 	/* the response; to the client goes what is in session->out */
 	struct buf from_server;
+	bool server_hung_up; /* both its directions are over; bytes of it may be left */
 	bool server_ended, server_broken;
 	bool answering; /* its head is on its way */
 	unsigned interims;

@@ -255,8 +255,12 @@ static void finish(struct forward *f)
 		f->asked_before = true;
 	else
 		forward_drop_server(f);
-	buf_clear(&f->from_server);
-	buf_clear(&f->to_server);
+	/* who only waits for the next request holds no memory */
+	buf_fini(&f->from_server);
+	buf_fini(&f->to_server);
+	buf_fini(&f->session->out);
+	if (f->session->in.n == 0)
+		buf_fini(&f->session->in);
 	if (f->keep) {
 		forward_next(f);
 		return;
@@ -274,7 +278,7 @@ static void watch(struct forward *f)
 
 	loop_set(s->proxy->loop, &s->client,
 		 (client_in ? EPOLLIN : 0) | (s->out.n > 0 ? EPOLLOUT : 0));
-	if (f->server_ended) /* of which the loop would tell again and again */
+	if (f->server_ended || f->server_hung_up) /* the loop would tell it again and again */
 		loop_del(s->proxy->loop, &f->server);
 	else
 		loop_set(s->proxy->loop, &f->server,
@@ -286,10 +290,14 @@ static void pump(struct forward *f, bool client_readable, bool server_readable)
 	take_request(f, client_readable);
 	if (!is_over(f))
 		send_to_server(f);
-	if (!is_over(f))
-		take_reply(f, server_readable);
-	if (!is_over(f))
-		send_to_client(f);
+	do {
+		if (!is_over(f))
+			take_reply(f, server_readable || f->server_hung_up);
+		if (!is_over(f))
+			send_to_client(f);
+		/* what a server has left behind comes without a word from the loop */
+	} while (!is_over(f) && f->server_hung_up && !f->server_ended &&
+		 f->session->out.n < FORWARD_QUEUE);
 	if (is_over(f))
 		return;
 	timer_set(f->session->proxy->loop, &f->session->deadline, PROXY_IDLE_MS);
@@ -309,10 +317,12 @@ static void client_ready(struct source *src, uint32_t events)
 		pump(f, events & EPOLLIN, false);
 }
 
-void relay_server_ready(struct source *src, uint32_t events UNUSED)
+void relay_server_ready(struct source *src, uint32_t events)
 {
 	struct forward *f = container_of(src, struct forward, server);
 
+	if (events & (EPOLLHUP | EPOLLERR))
+		f->server_hung_up = true;
 	if (f->state == FORWARD_RELAYING)
 		pump(f, false, true);
 	else
@@ -345,7 +355,8 @@ void relay_start(struct forward *f)
 	bool whole = f->collected && h->framing != BODY_NONE;
 
 	f->state = FORWARD_RELAYING;
-	f->server_deaf = f->server_ended = f->server_broken = f->answering = false;
+	f->server_deaf = f->server_ended = f->server_broken = f->server_hung_up = false;
+	f->answering = false;
 	f->interims = 0;
 	f->to_head = str_is(h->method, "HEAD");
 	f->repeatable = f->head_n > 0 && h->framing == BODY_NONE &&

@@ -598,6 +598,57 @@ TEST(nobody_is_read_faster_than_the_other_reads)
 	finish();
 }
 
+static bool unwatched, full;
+
+static void look_at_server(void)
+{
+	struct session *s = list_first(&proxy->sessions, struct session, link);
+
+	full = s != NULL && s->out.n >= FORWARD_QUEUE;
+	unwatched = s != NULL && s->forward->server_hung_up && !s->forward->server.added;
+}
+
+/* So that not much fits beyond what epoll calls writable. */
+static void send_little(void)
+{
+	struct session *s = list_first(&proxy->sessions, struct session, link);
+	const int small = 8192;
+
+	OK(setsockopt(s->client.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small) == 0);
+}
+
+/* The loop would tell of it in every turn, and nobody could listen. */
+TEST(a_server_that_hangs_up_while_the_client_does_not_read)
+{
+	const struct linger reset = {.l_onoff = 1};
+
+	begin(POLICY);
+	int listener = listen_on(SERVER, 80);
+	int client = say(GET("/"));
+	int server = accept_from(listener);
+	hear(server, GOT("/"));
+	say_on(server, "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+	in_loop(send_little);
+	for (int i = 0; i < 50 && !full; i++) {
+		fill_up(server);
+		in_loop(look_at_server);
+	}
+	OK(full);
+	fill_up(server); /* what is not read yet */
+	setsockopt(server, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(server);
+	for (int i = 0; i < 5000 && !unwatched; i++) {
+		in_loop(look_at_server);
+		usleep(1000);
+	}
+	OK(unwatched);
+	OK(drain(client, 1000000000) > 100000);
+	EQ(errno, ECONNRESET);
+	close(client);
+	wait_for_clients(0);
+	finish();
+}
+
 TEST(large_bodies_arrive_whole)
 {
 	enum { N = 3000000 };
