@@ -197,7 +197,6 @@ static int move(struct tunnel *t, int i, struct err *e)
 			way_over(t, w);
 			break;
 		}
-		t->moved[i] += (uint64_t)n;
 		t->moved_at = mono_ms();
 	}
 	if (held(w) == 0)

@@ -82,10 +82,7 @@ struct tunnel {
 	struct way ways[2];        /* from ends[i] to the other */
 	struct timer idle;
 	int64_t moved_at;
-	uint64_t moved[2]; /* bytes, each way */
 };
-
-enum { TUNNEL_CLIENT, TUNNEL_SERVER };
 
 /* Starts it, with the bytes that were read of either side already. Takes both sockets, which must be
  * non-blocking, also on failure. Nothing is called back from in here. */
