@@ -59,6 +59,10 @@ static int enter(const struct rung_climber *c, int channel, struct rung_report *
 		return err_sys(&out->why, "unshare(NEWNET)");
 	if (c->rung == RUNG_USERNS && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return err_sys(&out->why, "unshare(NEWUSER|NEWNET)");
+	/* System V memory knows no Landlock. Not every kernel has such namespaces, or lets us have one
+	 * more: that is no reason to give the network up. */
+	if (unshare(CLONE_NEWIPC) < 0 && errno != EINVAL && errno != ENOSPC)
+		return err_sys(&out->why, "unshare(NEWIPC)");
 	out->mapped = c->rung == RUNG_USERNS && map(c->identity, uid, gid, channel);
 	if (pocket_set_up(&out->refuses, &out->lost, &out->why) < 0)
 		return -1;

@@ -14,7 +14,7 @@
  *
  * Stricter than the peers, on purpose: socket families are a list of what is allowed and not of what
  * is refused, since vsock, Bluetooth, QRTR and others know no network namespace; key rings, the two
- * terminal ioctls that put words into somebody's shell, and the later twins of refused calls
+ * terminal ioctls that put words into somebody's shell, limits of other processes, and the later twins of refused calls
  * (mount_setattr, open_tree_attr, io_uring_enter and _register) are refused too.
  */
 #ifndef OPENSHELL_ISOLATE_SECCOMP_H

@@ -42,6 +42,7 @@ const struct call_info seccomp_calls[CALL_COUNT] = {
 	[CALL_PIDFD_OPEN] = {"pidfd_open", BOTH(434)},
 	[CALL_PIDFD_SEND_SIGNAL] = {"pidfd_send_signal", BOTH(424)},
 	[CALL_PIVOT_ROOT] = {"pivot_root", {155, 41}},
+	[CALL_PRLIMIT64] = {"prlimit64", {302, 261}},
 	[CALL_PROCESS_VM_READV] = {"process_vm_readv", {310, 270}},
 	[CALL_PROCESS_VM_WRITEV] = {"process_vm_writev", {311, 271}},
 	[CALL_PTRACE] = {"ptrace", {101, 117}},

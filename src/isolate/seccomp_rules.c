@@ -37,6 +37,8 @@ static const struct rule child[] = {
 	NEVER(PIDFD_GETFD),
 	NEVER(PIDFD_SEND_SIGNAL),
 	NEVER(SETNS),
+	/* limits of others of the same uid: RLIMIT_CPU would end them; 0 is the caller */
+	{CALL_PRLIMIT64, ALLOW, {{DIFFERENT, 0, 0, REFUSE}}},
 	/* programs that no path names, and so no policy of paths and binaries */
 	NEVER(MEMFD_CREATE),
 	{CALL_EXECVEAT, ALLOW, {{ANY_BIT, 4, AT_EMPTY_PATH, REFUSE}}},

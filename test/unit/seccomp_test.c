@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -204,6 +205,7 @@ TEST(seccomp_calls_have_the_numbers_of_the_headers)
 		{CALL_PIDFD_OPEN, SYS_pidfd_open},
 		{CALL_PIDFD_SEND_SIGNAL, SYS_pidfd_send_signal},
 		{CALL_PIVOT_ROOT, SYS_pivot_root},
+		{CALL_PRLIMIT64, SYS_prlimit64},
 		{CALL_PROCESS_VM_READV, SYS_process_vm_readv},
 		{CALL_PROCESS_VM_WRITEV, SYS_process_vm_writev},
 		{CALL_PTRACE, SYS_ptrace},
@@ -428,6 +430,10 @@ TEST(seccomp_kernel_refuses_each_call_of_the_child)
 	EQ(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0), -1);
 	EQ(errno, EPERM);
 	EQ(unshare(CLONE_NEWUSER), -1);
+	EQ(errno, EPERM);
+	struct rlimit limit;
+	EQ(syscall(SYS_prlimit64, 0, RLIMIT_CPU, NULL, &limit), 0);
+	EQ(syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, NULL, &limit), -1);
 	EQ(errno, EPERM);
 	EQ(seccomp_install(&f), -1);
 	EQ(errno, EPERM);
