@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "net/url.h"
 #include "ocsf/ocsf.h"
 #include "proxy/answer.h"
 #include "proxy/forward_impl.h"
@@ -189,7 +190,9 @@ static void client_gone(struct source *src, uint32_t events UNUSED)
 void forward_ask(struct forward *f, const char *host, uint16_t port)
 {
 	struct session *s = f->session;
-	_cleanup_free_ char *url = xasprintf("%s:%u%.*s", host, port, STR_FMT(f->head.path));
+	struct str rest = f->head.path, path = str_cut(&rest, '?'); /* a query may hold a secret */
+	_cleanup_free_ char *authority = url_authority(host, port);
+	_cleanup_free_ char *url = xasprintf("%s%.*s", authority, STR_FMT(path));
 
 	f->state = FORWARD_DECIDING;
 	arena_fini(&f->arena);

@@ -119,7 +119,7 @@ static const struct {
 	{GET("85", "/"), "-GraphQL request rejected: it has neither"},
 	{REQUEST("POST", "88", "/") "Content-Length: 29\r\n\r\n{\"query\":\"mutation { drop }\"}",
 	 "POST / HTTP/1.1\r\n"},
-	{GET("99", "/"), "-GET server.test:99/ not permitted by policy"},
+	{GET("99", "/x?token=secret"), "-\"GET server.test:99/x not permitted by policy\""},
 	{"GET http://other.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-not permitted by policy"},
 	{"GET http://evil.test/ HTTP/1.1\r\nHost: a\r\n\r\n", "-ssrf_denied"},
 	{"GET http://169.254.169.254/latest HTTP/1.1\r\nHost: a\r\n\r\n", "-policy_denied"},
