@@ -193,6 +193,8 @@ static const struct keeper_events keeper_events = {
 
 /* ---- signals ---- */
 
+static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
 /* What is sent to us is meant for it (contract 1.10); it may take its time, as its runtime allows. While it
  * is being started the signal waits for it: it may run already, and we have not heard. */
 static void forward(int signo, void *arg)
@@ -222,7 +224,17 @@ static void reap(int signo UNUSED, void *arg)
 	}
 }
 
-static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+/* From here on they wait until the loop hears them: the first process of a container, to which the kernel
+ * does not deliver what has no handler, would never know that it is to end. */
+static void hold_signals(void)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		sigaddset(&held, forwarded[i]);
+	sigprocmask(SIG_BLOCK, &held, NULL);
+}
 
 static int take_signals(struct supervisor *s, struct err *e)
 {
@@ -285,6 +297,8 @@ static void spawned(struct keeper_call *c, int result, const struct err *why)
 	if (s->state != STARTING)
 		return;
 	if (result < 0) {
+		if (str_empty(s->o->workdir) && str_starts(str_of(why->text), "chdir "))
+			log_warn("--workdir names another folder to start in");
 		log_error("the sandbox's command cannot be run", "error=%s", why->text);
 		tell_config(s->events, "failed", OCSF_HIGH, "Main process not started [reason:%s]",
 			    why->text);
@@ -366,6 +380,11 @@ static void open_events(struct supervisor *s)
 	s->events = ocsf_new(&options);
 	ocsf_set_json(s->events, s->o->ocsf_json);
 	ocsf_divert_log(s->events);
+	if (sandbox_options_gateway(s->o) && !str_empty(s->o->policy_data))
+		tell_config(s->events, "skipped", OCSF_MEDIUM,
+			    "Gateway not called by this version; the policy is a local file "
+			    "[endpoint:%s]",
+			    s->o->endpoint);
 	if (!s->o->identity_relaxed &&
 	    caller_identity_relaxed(getenv("OPENSHELL_NETWORK_BINARY_IDENTITY")))
 		tell_config(s->events, "skipped", OCSF_MEDIUM,
@@ -498,6 +517,7 @@ static int start(struct supervisor *s, struct err *e)
 			       "a policy comes from --policy-data, and this version, which calls "
 			       "no gateway (%s), starts no workload without one",
 			       s->o->endpoint);
+	hold_signals();
 	if (raise_wall(s, e) < 0 || loop_new(&s->loop, e) < 0 || take_signals(s, e) < 0 ||
 	    keeper_attach(s->wall.keeper, s->loop, &keeper_events, s, e) < 0)
 		return -1;

@@ -542,6 +542,12 @@ def an_image_that_would_relax_it():
 
 
 @scene
+def a_gateway_beside_a_policy():
+    gateway = {"OPENSHELL_SANDBOX_ID": "id", "OPENSHELL_ENDPOINT": "http://192.0.2.1:8080"}
+    run("/bin/true", env=gateway)
+
+
+@scene
 def nobody_else_can_be_had():
     rules = policy(process=None)
     run("/bin/true", rules=rules, faults=[become(USER)], user=USER)
