@@ -258,7 +258,6 @@ static void serve(struct forward *f)
 		f->state = FORWARD_OVER;
 		s->state = SESSION_CONNECTING;
 		timer_stop(s->proxy->loop, &s->deadline);
-		loop_set(s->proxy->loop, &s->client, 0);
 		connect_start(s, h, f->head_n);
 	} else if (h->form == HEAD_ORIGIN) {
 		forward_refuse(f, 400, "invalid_request_target",
