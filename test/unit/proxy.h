@@ -277,7 +277,7 @@ static void prepare(const char *policy)
 	struct err e;
 
 	signal(SIGPIPE, SIG_IGN);
-	NOT_EMULATED("a namespace's netlink");
+	NOT_EMULATED("netlink");
 	enter_network();
 	OK(pipe(slow_names) == 0 && pipe(order_pipe) == 0 && pipe(done_pipe) == 0);
 	OK(loop_new(&proxy_loop, &e) == 0);
