@@ -100,6 +100,8 @@ class Machine:
             "subgid": IDS,
         }
         for name, line in added.items():
+            if not os.path.exists("/etc/" + name):
+                continue  # of those of ids; and then there is no Podman
             with open("/etc/" + name, encoding="utf-8") as f:
                 copy = self.write(name, f.read().rstrip("\n") + "\n" + line)
             do("mount", "--bind", copy, "/etc/" + name)
