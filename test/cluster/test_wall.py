@@ -71,8 +71,10 @@ class Pod:
             )
             return status.get("state", {}).get("terminated")
 
-        code = cluster.eventually(ended, f"{name} ends")["exitCode"]
-        said = self.node.kubectl("logs", "-n", self.namespace, name)
+        logs = ["logs", "-n", self.namespace, name]
+        what = lambda: f"{name} ends; until now it said\n{self.node.kubectl(*logs)}"  # noqa: E731
+        code = cluster.eventually(ended, what)["exitCode"]
+        said = self.node.kubectl(*logs)
         return subprocess.CompletedProcess(words, code, said, said)
 
 
