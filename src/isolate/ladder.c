@@ -48,6 +48,16 @@ static bool map(const struct identity *id, uid_t uid, gid_t gid, int channel)
 	return mapped;
 }
 
+/* System V memory knows no Landlock, so it is left behind too, in the same call, since a profile may take
+ * no other. Not every kernel has such namespaces, or lets us have one more: that is no reason to give the
+ * network up. */
+static int leave(int namespaces)
+{
+	if (unshare(namespaces | CLONE_NEWIPC) == 0)
+		return 0;
+	return errno == EINVAL || errno == ENOSPC ? unshare(namespaces) : -1;
+}
+
 static int enter(const struct rung_climber *c, int channel, struct rung_report *out)
 {
 	uid_t uid = geteuid();
@@ -55,14 +65,10 @@ static int enter(const struct rung_climber *c, int channel, struct rung_report *
 
 	if (c->rung == RUNG_HOST)
 		return 0;
-	if (c->rung == RUNG_POCKET && unshare(CLONE_NEWNET) < 0)
+	if (c->rung == RUNG_POCKET && leave(CLONE_NEWNET) < 0)
 		return err_sys(&out->why, "unshare(NEWNET)");
-	if (c->rung == RUNG_USERNS && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+	if (c->rung == RUNG_USERNS && leave(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return err_sys(&out->why, "unshare(NEWUSER|NEWNET)");
-	/* System V memory knows no Landlock. Not every kernel has such namespaces, or lets us have one
-	 * more: that is no reason to give the network up. */
-	if (unshare(CLONE_NEWIPC) < 0 && errno != EINVAL && errno != ENOSPC)
-		return err_sys(&out->why, "unshare(NEWIPC)");
 	out->mapped = c->rung == RUNG_USERNS && map(c->identity, uid, gid, channel);
 	if (pocket_set_up(&out->refuses, &out->lost, &out->why) < 0)
 		return -1;
