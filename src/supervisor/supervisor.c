@@ -510,7 +510,7 @@ static int start(struct supervisor *s, struct err *e)
 	open_events(s);
 	if (main_spec_resolve(&s->spec, s->o->command, getenv("OPENSHELL_MAIN_PROCESS_SPEC"), e) <
 		    0 ||
-	    check_upstream(s, e) < 0 || prepare(&s->prepared, s->o, s->events, e) < 0)
+	    prepare(&s->prepared, s->o, s->events, e) < 0)
 		return -1;
 	if (str_empty(s->o->policy_data))
 		return err_set(e, ENOTSUP,
@@ -521,7 +521,10 @@ static int start(struct supervisor *s, struct err *e)
 	if (raise_wall(s, e) < 0 || loop_new(&s->loop, e) < 0 || take_signals(s, e) < 0 ||
 	    keeper_attach(s->wall.keeper, s->loop, &keeper_events, s, e) < 0)
 		return -1;
-	return start_proxy(s, e) < 0 ? -1 : start_main(s, e);
+	/* secrets are read now: what is inside was forked without them */
+	if (check_upstream(s, e) < 0 || start_proxy(s, e) < 0)
+		return -1;
+	return start_main(s, e);
 }
 
 static void release(struct supervisor *s)
