@@ -167,11 +167,18 @@ RUN_EVENTS := $(filter OPENSHELL_%,$(RUN_HOSTS)) test/events/run
 test-events: $(HOSTS_NEEDS)
 	@$(RUN_EVENTS)
 
-test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) | build/setup-test
+# Whatever a workload could try, on each rung of the wall: the table of docs/security.md.
+ATTACK := $(B)/test/attack/attack
+RUN_ATTACK := OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_ATTACK=$(abspath $(ATTACK)) test/attack/run
+test-attack: $(BIN) $(ATTACK) | build/setup-test
+	@$(RUN_ATTACK)
+
+test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door)
 	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
+	@$(if $(RUN)$(SAN),,$(RUN_ATTACK))
 
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
@@ -185,7 +192,7 @@ $(BIN).run: $(BIN)
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
 # like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
-PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/bench test/hosts test/interop test/kube)))))
+PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/attack test/bench test/hosts test/interop test/kube)))))
 
 define program
 $(1).gen := $$(patsubst %.proto,%.pb-c.c,$$(wildcard test/$(1)/*.proto))
@@ -314,6 +321,6 @@ help:
 
 .PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-cluster test-events test-grpc test-interop test-podman test-programs test-unit vendor-update
+	test-attack test-cluster test-events test-grpc test-interop test-podman test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
