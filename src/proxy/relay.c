@@ -16,6 +16,12 @@ static bool is_over(const struct forward *f)
 	return f->state != FORWARD_RELAYING;
 }
 
+/* Whether the whole response is queued, if not sent. */
+static bool is_answered(const struct forward *f)
+{
+	return f->answering && f->response.done;
+}
+
 /* ---- the request ---- */
 
 static void consume_head(struct forward *f)
@@ -154,7 +160,7 @@ static bool take_head(struct forward *f)
 	const char *why = NULL;
 	size_t used = 0;
 
-	if (f->from_server.n == 0 && !f->server_ended)
+	if ((f->from_server.n == 0 && !f->server_ended) || f->session->out.n >= FORWARD_QUEUE)
 		return false;
 	enum head_result r =
 		reply_read(&f->reply, buf_view(&f->from_server), f->to_head, &used, &why);
@@ -215,11 +221,17 @@ static void read_server(struct forward *f)
 		f->server_broken = true;
 }
 
-static void take_reply(struct forward *f, bool readable)
+/* Whether there is a use for more of what the server says: not behind its response, and not before the
+ * client has taken what is queued. */
+static bool wants_more(const struct forward *f)
 {
-	if (readable && !f->server_ended && f->session->out.n < FORWARD_QUEUE &&
-	    f->from_server.n + FORWARD_READ <= FORWARD_BUF_MAX)
-		read_server(f);
+	return !f->server_ended && !is_answered(f) && f->session->out.n < FORWARD_QUEUE &&
+	       f->from_server.n + FORWARD_READ <= FORWARD_BUF_MAX;
+}
+
+/* Queues what has come, as far as there is room. */
+static void take_reply(struct forward *f)
+{
 	while (!is_over(f) && (f->answering ? take_body(f) : take_head(f)))
 		;
 }
@@ -274,7 +286,6 @@ static void watch(struct forward *f)
 {
 	struct session *s = f->session;
 	bool client_in = !f->request.done && !f->server_deaf && f->to_server.n < FORWARD_QUEUE;
-	bool server_in = s->out.n < FORWARD_QUEUE && !f->server_ended;
 
 	loop_set(s->proxy->loop, &s->client,
 		 (client_in ? EPOLLIN : 0) | (s->out.n > 0 ? EPOLLOUT : 0));
@@ -282,7 +293,29 @@ static void watch(struct forward *f)
 		loop_del(s->proxy->loop, &f->server);
 	else
 		loop_set(s->proxy->loop, &f->server,
-			 (server_in ? EPOLLIN : 0) | (f->to_server.n > 0 ? EPOLLOUT : 0));
+			 (wants_more(f) ? EPOLLIN : 0) | (f->to_server.n > 0 ? EPOLLOUT : 0));
+}
+
+/* Until nothing moves any more but by news of the loop. There are none of bytes that are here already, nor of
+ * a server that has hung up. */
+static void pump_reply(struct forward *f, bool readable)
+{
+	bool again = true;
+
+	while (again) {
+		if ((readable || f->server_hung_up) && wants_more(f))
+			read_server(f);
+		readable = false;
+		size_t before = f->from_server.n;
+		take_reply(f);
+		if (!is_over(f))
+			send_to_client(f);
+		if (is_over(f))
+			return;
+		again = (f->from_server.n > 0 && f->from_server.n < before) || f->server_ended ||
+			f->server_hung_up;
+		again = again && !is_answered(f) && f->session->out.n < FORWARD_QUEUE;
+	}
 }
 
 static void pump(struct forward *f, bool client_readable, bool server_readable)
@@ -290,18 +323,12 @@ static void pump(struct forward *f, bool client_readable, bool server_readable)
 	take_request(f, client_readable);
 	if (!is_over(f))
 		send_to_server(f);
-	do {
-		if (!is_over(f))
-			take_reply(f, server_readable || f->server_hung_up);
-		if (!is_over(f))
-			send_to_client(f);
-		/* what a server has left behind comes without a word from the loop */
-	} while (!is_over(f) && f->server_hung_up && !f->server_ended &&
-		 f->session->out.n < FORWARD_QUEUE);
+	if (!is_over(f))
+		pump_reply(f, server_readable);
 	if (is_over(f))
 		return;
 	timer_set(f->session->proxy->loop, &f->session->deadline, PROXY_IDLE_MS);
-	if (f->answering && f->response.done && f->session->out.n == 0)
+	if (is_answered(f) && f->session->out.n == 0)
 		finish(f);
 	else
 		watch(f);
@@ -358,6 +385,9 @@ void relay_start(struct forward *f)
 	f->server_deaf = f->server_ended = f->server_broken = f->server_hung_up = false;
 	f->answering = false;
 	f->interims = 0;
+	buf_clear(&f->from_server);
+	buf_clear(&f->to_server); /* of a request that is sent once more */
+	f->to_server.max = FORWARD_BUF_MAX;
 	f->to_head = str_is(h->method, "HEAD");
 	f->repeatable = f->head_n > 0 && h->framing == BODY_NONE &&
 			(f->to_head || str_is(h->method, "GET") || str_is(h->method, "OPTIONS"));

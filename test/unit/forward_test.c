@@ -649,6 +649,100 @@ TEST(a_server_that_hangs_up_while_the_client_does_not_read)
 	finish();
 }
 
+/* What was queued is sent without another word of the server. */
+TEST(a_slow_client_gets_the_last_bytes_too)
+{
+	static const char *const heads[] = {"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n",
+					    "HTTP/1.1 200 OK\r\n\r\n"};
+	char *body = xcalloc(1, 300000);
+
+	begin(POLICY);
+	int listener = listen_on(SERVER, 80);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		int client = say(GET("/"));
+		int server = accept_from(listener);
+		hear(server, GOT("/"));
+		in_loop(send_little);
+		say_on(server, heads[i]);
+		OK(send(server, body, 300000, 0) == 300000);
+		if (i == 1)
+			close(server);
+		usleep(50000);
+		hear(client, "HTTP/1.1 200 OK\r\n");
+		hear(client, i ? "Connection: close\r\n\r\n" : "Content-Length: 300000\r\n\r\n");
+		EQ(drain(client, 300000), 300000);
+		if (i == 1)
+			STREQ(hear_all(client), "");
+		else
+			close(client);
+		wait_for_clients(0);
+	}
+	finish();
+	free(body);
+}
+
+static void sleep_in_loop(void)
+{
+	usleep(100000);
+}
+
+/* All of it is there, and the server gone, when the proxy looks. */
+TEST(what_a_server_leaves_behind_its_response_is_nobodys)
+{
+	enum { N = 500000 };
+	const struct linger reset = {.l_onoff = 1};
+	char *garbage = xcalloc(1, N), byte;
+
+	begin(POLICY);
+	int listener = listen_on(SERVER, 80);
+	int client = say(GET("/"));
+	int server = accept_from(listener);
+	hear(server, GOT("/"));
+	ordered = sleep_in_loop;
+	OK(write(order_pipe[1], "x", 1) == 1);
+	usleep(20000);
+	say_on(server, OK2);
+	send(server, garbage, N, MSG_DONTWAIT | MSG_NOSIGNAL);
+	setsockopt(server, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	close(server);
+	OK(read(done_pipe[0], &byte, 1) == 1);
+	hear(client, OK2);
+	say_on(client, GET("/2"));
+	server = accept_from(listener);
+	hear(server, GOT("/2"));
+	finish();
+	free(garbage);
+}
+
+TEST(interim_responses_wait_for_the_client_too)
+{
+	enum { N = 60000 };
+	char *field = xmalloc(N + 1);
+
+	begin(POLICY);
+	int listener = listen_on(SERVER, 80);
+	memset(field, 'a', N);
+	field[N] = '\0';
+	int client = say(GET("/"));
+	int server = accept_from(listener);
+	hear(server, GOT("/"));
+	_cleanup_free_ char *hints = xasprintf("HTTP/1.1 103 Early Hints\r\nX: %s\r\n\r\n", field);
+	for (int i = 0; i < FORWARD_INTERIM_MAX; i++)
+		say_on(server, hints);
+	say_on(server, OK2);
+	usleep(50000);
+	in_loop(look_at_queues);
+	OK(held <= 256 << 10);
+	for (int i = 0; i < FORWARD_INTERIM_MAX; i++) {
+		hear(client, "HTTP/1.1 103 Early Hints\r\nX: ");
+		for (size_t n = 0; n < N + 4; n += 4)
+			hear(client, n < N ? "aaaa" : "\r\n\r\n");
+	}
+	hear(client, OK2);
+	finish();
+	free(field);
+}
+
 TEST(large_bodies_arrive_whole)
 {
 	enum { N = 3000000 };
