@@ -217,7 +217,9 @@ static void judge(struct forward *f)
 	r.reason = v.reason;
 	r.group = v.allowed ? NULL : "l7_policy";
 	report_request(&s->egress, &r);
-	if (v.allowed || r.audited || s->proxy->config.observe)
+	if (s->proxy->config.observe)
+		forward_go_as_written(f);
+	else if (v.allowed || r.audited)
 		forward_go(f, f->target.text);
 	else if (unknown != NULL)
 		forward_refuse(f, 403, "unsupported_l7_protocol", unknown);

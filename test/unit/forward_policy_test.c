@@ -764,7 +764,7 @@ TEST(who_only_observes_tells_and_lets_pass)
 		const char *request, *received, *told;
 		int port;
 	} passed[] = {
-		{GET("81", "/admin"), GOT("81", "/admin"),
+		{GET("81", "//admin;x"), GOT("81", "//admin;x"),
 		 "HTTP:GET [MED] OBSERVED /bin/tool(42) -> GET http://server.test:81/admin", 81},
 		{GET("92", "/x//y"), GOT("92", "/x//y"),
 		 "HTTP:GET [MED] OBSERVED /bin/tool(42) -> GET http://server.test:92/x/y [policy:- "
