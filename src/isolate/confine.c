@@ -236,6 +236,7 @@ static const char *const supervisor_only[] = {
 	"OPENSHELL_NETWORK_RUNTIME_CAPABILITIES",
 	/* ours */
 	"OPENSHELL_NETWORK_MODE",
+	"OPENSHELL_PREPARE_WORKSPACE",
 };
 
 static bool for_supervisor_only(const char *variable)

@@ -290,6 +290,8 @@ TEST(confine_environment_keeps_the_supervisors_affairs)
 			"OPENSHELL_SANDBOX_TOKENS=x",
 			"OPENSHELL_TLS_KEY",
 			"OPENSHELL_SANDBOX_UID=",
+			"OPENSHELL_NETWORK_MODE=auto",
+			"OPENSHELL_PREPARE_WORKSPACE=/mnt",
 			"=odd",
 			NULL};
 	char *to[8];
