@@ -88,6 +88,18 @@ static bool has_exact_host(const struct policy_network *n, const struct policy_t
 	return false;
 }
 
+const struct policy_middleware *policy_middleware_for(const struct policy *p, struct str host,
+						      bool fail_closed)
+{
+	for (size_t i = 0; i < p->middlewares_n; i++) {
+		const struct policy_middleware *m = &p->middlewares[i];
+		if (!(fail_closed && m->fail_open) && decide_any_matches(&m->include, host) &&
+		    !decide_any_matches(&m->exclude, host))
+			return m;
+	}
+	return NULL;
+}
+
 /* ---- reasons ---- */
 
 static void add_list(struct buf *b, const char *const *v, size_t n, const char *between)

@@ -54,6 +54,11 @@ struct policy_verdict {
 	bool exact_host;
 };
 
+/* The first middleware, by order, that has a say in what goes to the host: it is included and not excluded. Of
+ * those that must not be missing (fail_closed) where that is asked for. NULL when there is none. */
+const struct policy_middleware *policy_middleware_for(const struct policy *p, struct str host,
+						      bool fail_closed);
+
 /* Whether the caller may reach the target. target or caller may be NULL, which is denied. */
 void policy_decide(const struct policy *p, const struct policy_target *target,
 		   const struct policy_caller *caller, struct arena *a, struct policy_verdict *out);

@@ -47,6 +47,19 @@ bool egress_stale(const struct egress *x)
 	return !c->observe && policy_verdict_stale(&x->verdict, *c->policy);
 }
 
+/* This version runs no middleware; what must not go round one goes nowhere. */
+static const struct refusal *check_middleware(struct egress *x)
+{
+	const struct policy_middleware *m = policy_middleware_for(x->policy, str_of(x->host), true);
+
+	if (m == NULL)
+		return NULL;
+	return egress_refuse(x, REFUSED_BY_MIDDLEWARE, 403, "middleware_failed",
+			     "could not be processed by configured middleware",
+			     arena_printf(&x->arena, "middleware '%s' is not run by this version",
+					  m->name));
+}
+
 static void judge(struct egress *x, struct caller *who, const struct err *why_unknown)
 {
 	struct policy_target target = {str_of(x->host), x->port};
@@ -62,6 +75,8 @@ static void judge(struct egress *x, struct caller *who, const struct err *why_un
 		why = egress_refuse(x, REFUSED_BY_POLICY, 403, "policy_denied",
 				    "not permitted by policy",
 				    why_unknown ? why_unknown->text : x->verdict.reason);
+	else
+		why = check_middleware(x);
 	x->decided(x, why);
 }
 

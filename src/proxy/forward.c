@@ -89,6 +89,7 @@ void forward_tell_refusal(struct forward *f, const struct refusal *why)
 		[REFUSED_BY_DESTINATION] = {"ssrf", "ssrf"},
 		[REFUSED_BY_TLS] = {"tls", "l7_policy"},
 		[REFUSED_BY_PROTOCOL] = {"l7", "l7_parse_rejection"},
+		[REFUSED_BY_MIDDLEWARE] = {"middleware", "l7_policy"},
 		[REFUSED_BY_NETWORK] = {NULL, NULL},
 	};
 	_Static_assert(ARRAY_LEN(words) == REFUSED_BYS, "each has its words");

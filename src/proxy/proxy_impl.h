@@ -38,6 +38,7 @@ enum refused_by {
 	REFUSED_BY_DESTINATION, /* ssrf */
 	REFUSED_BY_TLS,         /* requests are to be judged, and cannot be seen */
 	REFUSED_BY_PROTOCOL,    /* likewise: no protocol that can be looked into */
+	REFUSED_BY_MIDDLEWARE,  /* one that must not be missing is not run */
 	REFUSED_BY_NETWORK,     /* no denial: the name or the server does not answer */
 	REFUSED_BYS
 };

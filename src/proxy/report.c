@@ -12,6 +12,7 @@ static const struct {
 	[REFUSED_BY_DESTINATION] = {"ssrf", "ssrf", OCSF_MEDIUM},
 	[REFUSED_BY_TLS] = {"tls", "l7_policy", OCSF_HIGH},
 	[REFUSED_BY_PROTOCOL] = {"l7", "l7_parse_rejection", OCSF_MEDIUM},
+	[REFUSED_BY_MIDDLEWARE] = {"middleware", "l7_policy", OCSF_HIGH},
 	[REFUSED_BY_NETWORK] = {"opa", NULL, OCSF_LOW},
 };
 _Static_assert(ARRAY_LEN(words) == REFUSED_BYS, "each has its words");

@@ -39,6 +39,35 @@ static char *resolve_program(void *arg UNUSED, const char *path)
 	return realpath(path, target) != NULL && !streq(path, target) ? xstrdup(target) : NULL;
 }
 
+static bool needs_policy_dns(const struct policy *policy)
+{
+	for (size_t i = 0; i < policy->networks_n; i++) {
+		const struct policy_network *n = &policy->networks[i];
+		for (size_t k = 0; k < n->endpoints_n; k++)
+			if (n->endpoints[k].protocol == POLICY_TCP)
+				return true;
+	}
+	return false;
+}
+
+/* What a policy asks for and this version does not have: a start without it would be another policy's. */
+static int check_abilities(struct preparing *p, const struct policy *policy, struct err *e)
+{
+	if (policy->middlewares_n > 0)
+		tell_config(p->events, "degraded", OCSF_MEDIUM,
+			    "Network middlewares are not run by this version; where one is "
+			    "fail_closed nothing is let through [middlewares:%zu]",
+			    policy->middlewares_n);
+	if (!needs_policy_dns(policy))
+		return 0;
+	/* contract 1.9, 7 */
+	err_set(e, ENOTSUP,
+		"policy contains protocol: tcp endpoints, but the selected runtime does not "
+		"advertise policy DNS and transparent TCP support");
+	tell_config(p->events, "unsupported_runtime", OCSF_MEDIUM, "%s", e->text);
+	return -1;
+}
+
 static int load_policy(struct preparing *p, struct err *e)
 {
 	const char *path = p->o->policy_data;
@@ -69,7 +98,7 @@ static int load_policy(struct preparing *p, struct err *e)
 	policy_publish(&p->out->policy, policy);
 	tell_config(p->events, "loaded", OCSF_INFORMATIONAL, "Policy loaded [path:%s networks:%zu]",
 		    path, policy->networks_n);
-	return 0;
+	return check_abilities(p, policy, e);
 }
 
 /* ---- who ---- */

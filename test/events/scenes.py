@@ -532,6 +532,24 @@ def a_policy_with_a_warning():
 
 
 @scene
+def middlewares_that_are_not_run():
+    m = machine()
+    where = {"include": [ADDRESS]}
+    scan = {"scan": {"middleware": "openshell/regex", "endpoints": where}}
+    rules = policy(network_middlewares=scan)
+    run(m.program, "get", f"http://{m.server.allowed}/", rules=rules, code=None)
+    run(m.program, "connect", m.server.allowed, rules=rules, code=None)
+    host = ["--network-mode", "host"]
+    run(m.program, "connect", m.server.allowed, rules=rules, flags=host, code=None)
+
+
+@scene
+def a_policy_that_needs_policy_dns():
+    rules = policy([endpoint("db.example.com:5432", protocol="tcp")])
+    run("/bin/true", rules=rules, code=1)
+
+
+@scene
 def rego_rules():
     run("/bin/true", flags=["--policy-rules", "/etc/openshell/policy.rego"])
 

@@ -57,6 +57,26 @@ class Ladder(RootPocket, unittest.TestCase):
         done = self.shell("echo ran", options=("--network-mode", "host", "--min-rung", "pocket"))
         self.assertEqual(done.returncode, 2)
 
+    def test_an_image_without_devices(self):
+        """Nor are there streams: what is missing must not become a socket of ours."""
+        empty = 'mount -t tmpfs devices /dev && exec "$@" <&- >&-'
+        done = self.shell(
+            "cat; echo there >&2; exit 7", wrapper=("unshare", "-m", SHELL, "-c", empty, SHELL)
+        )
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("there\n", done.stderr)
+
+    def test_a_policy_that_needs_policy_dns(self):
+        endpoint = {"host": "db.example.com", "port": 5432, "protocol": "tcp"}
+        networks = {"db": {"endpoints": [endpoint], "binaries": [{"path": "/**"}]}}
+        done = self.shell("echo ran", policy=self.policy(network_policies=networks))
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(
+            "policy contains protocol: tcp endpoints, but the selected runtime does not advertise "
+            "policy DNS and transparent TCP support",
+            done.stderr,
+        )
+
     def test_the_record_of_the_host_s_network(self):
         """Contract appendix C."""
         logs = self.machine.path("records")

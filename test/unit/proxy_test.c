@@ -226,6 +226,26 @@ TEST(there_is_no_inference_yet)
 	finish();
 }
 
+TEST(what_must_not_go_round_a_middleware_goes_nowhere)
+{
+	begin(NET("{endpoints: [{host: '*.wild.test', port: 80}, {host: server.test, port: 80}, "
+		  "{host: two.test, port: 80}], binaries: [{path: /bin/tool}]}")
+	      "network_middlewares:\n"
+	      "  scan: {middleware: openshell/regex, on_error: fail_closed, endpoints: "
+	      "{include: ['*.test', '**.wild.test'], exclude: [two.test]}}\n"
+	      "  count: {middleware: x, order: 1, on_error: fail_open, endpoints: {include: ['*.test']}}\n");
+	int listener = listen_on(SERVER, 80);
+	HAS(answer_to(CONNECT("server.test:80")), "{\"error\":\"middleware_failed\"");
+	HAS(answer_to(CONNECT("Any.Wild.test:80")), "{\"error\":\"middleware_failed\"");
+	event("NET:OPEN [HIGH] DENIED /bin/tool(42) -> server.test:80/tcp [policy:net "
+	      "engine:middleware] [reason:middleware 'scan' is not run by this version]");
+	nobody_came(listener);
+	int client = say(CONNECT("two.test:80"));
+	close(accept_from(listener));
+	hear(client, ESTABLISHED);
+	finish();
+}
+
 /* ---- tunnels whose requests are to be judged ---- */
 
 TEST(tls_that_would_have_to_be_looked_into_is_refused)
