@@ -741,7 +741,7 @@ TEST_WITHIN(keeper_a_flood_of_bypasses_is_rationed_and_counted, 60)
 	stop();
 }
 
-TEST(keeper_without_nf_tables_nothing_is_told)
+TEST(keeper_on_the_host_nothing_is_refused)
 {
 	start(RUNG_HOST);
 	EQ(rig.started.not_logged.code, 0);
