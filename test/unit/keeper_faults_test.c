@@ -8,12 +8,16 @@
 
 #include "../../src/isolate/keeper_kill.c"
 #include "isolate/keeper_own.h"
+#include "isolate/keeper_workload.h"
 #include "keeper.h"
 
 static int status;
 
-/* What is hard to find: grandchildren that left their session and their parents. */
-#define FAMILY "(setsid sh -c 'sleep 1000 & exec sleep 1001' &); sleep 1002 & exec sleep 1003"
+/* What is hard to find: grandchildren that left their session and were left by their parent, which they say
+ * a moment later; children, and itself. */
+#define FAMILY                                                                                     \
+	"(setsid sh -c 'sleep 1000 & sleep 0.05; echo up; exec sleep 1001' &); "                   \
+	"sleep 1002 & exec sleep 1003"
 
 /* Starts them: the end of the pipe that they hold open for as long as one of them lives. */
 static int family(pid_t *pid)
@@ -22,7 +26,7 @@ static int family(pid_t *pid)
 	char word[8];
 
 	OK(pipe2(fds, O_CLOEXEC) == 0);
-	*pid = shell("echo up; " FAMILY, fds[1]);
+	*pid = shell(FAMILY, fds[1]);
 	close(fds[1]);
 	OK(read(fds[0], word, sizeof word) == 3);
 	return fds[0];
@@ -120,6 +124,43 @@ TEST(keeper_orders_again_what_a_nursery_died_over)
 		EQ(end_of(t[i].result), 0);
 	}
 	stop();
+}
+
+static void nothing(void *owner UNUSED)
+{
+}
+
+/* The nursery has not come to closing its end of the pipe yet. */
+TEST(workload_that_is_over_before_its_start_was_told)
+{
+	static struct workloads w;
+	struct keeper_packet p;
+	struct fdpass fds;
+	siginfo_t info;
+	struct err e;
+	int channel[2], report[2];
+
+	OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, channel) == 0);
+	OK(pipe2(report, O_NONBLOCK) == 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(3);
+	OK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) == 0);
+	w.channel = channel[0];
+	w.before_end = nothing;
+	w.starting = 1;
+	w.all[5] = (struct workload){
+		.state = WORKLOAD_STARTING, .id = 7, .pid = pid, .report = report[0]};
+	workloads_look(&w);
+	EQ(keeper_receive(channel[1], KEEPER_TELLS, &p, &fds, &e), 1);
+	EQ(p.message, KEEPER_DONE);
+	EQ(p.id, 7);
+	EQ(p.pid, pid);
+	EQ(keeper_receive(channel[1], KEEPER_TELLS, &p, &fds, &e), 1);
+	EQ(p.message, KEEPER_EXITED);
+	EQ(WEXITSTATUS(p.exited.status), 3);
+	EQ(w.all[5].state, WORKLOAD_FREE);
+	EQ(w.starting, 0);
 }
 
 /* ---- the end ---- */
@@ -282,7 +323,7 @@ static void supervisor_dies(int signo)
 	if (supervisor == 0) {
 		close(life[0]);
 		start(RUNG_HOST);
-		shell("echo up; " FAMILY, life[1]);
+		shell(FAMILY, life[1]);
 		OK(write(up[1], "u", 1) == 1);
 		loop_run(rig.loop);
 	}

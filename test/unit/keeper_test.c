@@ -202,6 +202,7 @@ TEST(keeper_and_supervisor_cannot_be_looked_into)
 	char command[200];
 
 	become_nobody();
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* as one that was nobody all the time */
 	start(RUNG_HOST);
 	snprintf(command, sizeof command,
 		 "exec 2>/dev/null; cat /proc/%d/environ || cat /proc/$PPID/environ || ls "
