@@ -59,6 +59,7 @@ struct attempt {
 	enum result (*try)(const struct attempt *a);
 	const void *with;
 	enum works works;
+	bool landlock;            /* nothing but Landlock is against it */
 	bool slow;                /* waits for seconds: runs beside the others */
 	const char *uncontrolled; /* why it cannot succeed without a wall either; NULL: it does */
 };
@@ -127,6 +128,11 @@ enum result victim_hears(int signo, int before);
 int victim_main(void);
 /* Without a wall: stands for supervisor, keeper and nursery, and calls then() in the keeper's child. */
 int stand_in(int (*then)(void));
+
+/* ---- hosts that lack something (without.c) ---- */
+
+/* Runs a command where the kernel says that it has no "landlock", or no "nf_tables". Returns on failure. */
+int run_without(const char *what, char **argv);
 
 /* ---- helpers (binaries.c) ---- */
 

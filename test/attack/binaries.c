@@ -424,7 +424,10 @@ static const struct attempt binaries[] = {
 	{.name = "bin-trace",
 	 .what = "start it under the own control (PTRACE_TRACEME)",
 	 .try = trace_allowed},
-	{.name = "bin-memory", .what = "write to its memory by /proc", .try = write_allowed},
+	{.name = "bin-memory",
+	 .what = "write to its memory by /proc",
+	 .try = write_allowed,
+	 .landlock = true},
 	{.name = "proxy-port", .what = "listen in the proxy's place", .try = steal_proxy},
 };
 GROUP(group_binaries, "Programs that pass for another", binaries);

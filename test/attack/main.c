@@ -1,9 +1,11 @@
 /*
  * attack list              the attempts as the table of docs/security.md
- * attack names             one a line, with where it works, whether there is a control, whether it is slow; for
- *                          test/attack/run
+ * attack names             one a line, with where it works, whether there is a control, whether it is slow,
+ *                          whether Landlock alone is against it, whether it asks the proxy
  * attack run [NAME...]     makes the attempts, each in a process of its own; one a line: name, result, words
  * attack control [NAME...] the same without a wall, among stand-ins for the supervisor's processes
+ * attack without landlock|nf_tables COMMAND...
+ *                          runs it where the kernel says that it has none
  * attack victim            the process outside that must not be touched
  *
  * and what binaries.c says of copies.
@@ -212,8 +214,9 @@ static int list(void)
 		for (size_t i = 0; i < groups[g].list->n; i++) {
 			const struct attempt *a = &groups[g].list->attempts[i];
 
-			printf("| `%s` | %s | %s | %s | %s |\n", a->name, a->what,
-			       works_words[a->works][0], works_words[a->works][1],
+			printf("| `%s` | %s | %s%s | %s%s | %s |\n", a->name, a->what,
+			       works_words[a->works][0], a->landlock ? " (L)" : "",
+			       works_words[a->works][1], a->landlock ? " (L)" : "",
 			       a->uncontrolled ? a->uncontrolled : "yes");
 		}
 	}
@@ -226,9 +229,10 @@ static int names(void)
 		for (size_t i = 0; i < groups[g].list->n; i++) {
 			const struct attempt *a = &groups[g].list->attempts[i];
 
-			printf("%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
+			printf("%s\t%s\t%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
 			       a->uncontrolled ? "uncontrolled" : "controlled",
-			       a->slow ? "slow" : "quick");
+			       a->slow ? "slow" : "quick", a->landlock ? "landlock" : "-",
+			       groups[g].side_by_side ? "proxy" : "-");
 		}
 	return 0;
 }
@@ -241,6 +245,8 @@ int main(int argc, char **argv)
 		return list();
 	if (strcmp(mode, "names") == 0)
 		return names();
+	if (strcmp(mode, "without") == 0 && argc > 3)
+		return run_without(argv[2], argv + 3);
 	if (strcmp(mode, "victim") == 0)
 		return victim_main();
 	only = argv + MIN(argc, 2);

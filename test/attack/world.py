@@ -46,7 +46,7 @@ version: 1
 filesystem_policy:
   read_only: [{TOP}/ro]
   read_write: [{TOP}/rw]
-landlock: {{compatibility: hard_requirement}}
+landlock: {{compatibility: best_effort}}
 process: {{run_as_user: "{SANDBOX_ID}", run_as_group: "{SANDBOX_ID}"}}
 network_policies:
   requests:
