@@ -102,6 +102,9 @@ bool send_all(int fd, const void *p, size_t n);
 /* What comes within ms of quiet, at most room - 1 bytes; ends with a NUL. */
 size_t read_for(int fd, char *p, size_t room, int quiet_ms);
 
+/* The same, of who takes a while to answer. */
+size_t read_answer(int fd, char *p, size_t room);
+
 /* Reads a small file; the number of bytes, or -1. */
 ssize_t slurp(const char *path, char *p, size_t room);
 /* GOT when a byte of the file could be read or written. */

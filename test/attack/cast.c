@@ -24,7 +24,7 @@
 #define VICTIM_PID TOP "/ro/victim.pid"
 #define VICTIM_LOG TOP "/ro/victim.log"
 
-enum { HEAR_MS = 300, FDS_MAX = 1023 };
+enum { HEAR_MS = 1000, FDS_MAX = 1023 };
 
 struct cast cast;
 

@@ -26,15 +26,17 @@ enum {
 	AT_ONCE = 32, /* of those that mostly wait */
 };
 
-/* Those that ask the proxy mostly wait, and do not disturb each other. */
 static const struct {
 	const struct attempts *list;
-	bool side_by_side;
+	bool side_by_side; /* they mostly wait, and do not disturb each other */
+	bool proxy;        /* they ask it */
 } groups[] = {
-	{&group_direct, false},    {&group_datagrams, false}, {&group_sockets, false},
-	{&group_processes, false}, {&group_signals, false},   {&group_kernel, false},
-	{&group_files, false},     {&group_rights, false},    {&group_binaries, true},
-	{&group_names, true},      {&group_requests, true},   {&group_smuggling, true},
+	{&group_direct, false, false},  {&group_datagrams, false, false},
+	{&group_sockets, false, false}, {&group_processes, false, false},
+	{&group_kernel, false, false},  {&group_files, false, false},
+	{&group_rights, false, false},  {&group_signals, true, false},
+	{&group_binaries, true, true},  {&group_names, true, true},
+	{&group_requests, true, true},  {&group_smuggling, true, true},
 };
 
 static const char *const result_names[] = {"refused", "got", "sent", "absent", "broken"};
@@ -232,7 +234,7 @@ static int names(void)
 			printf("%s\t%s\t%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
 			       a->uncontrolled ? "uncontrolled" : "controlled",
 			       a->slow ? "slow" : "quick", a->landlock ? "landlock" : "-",
-			       groups[g].side_by_side ? "proxy" : "-");
+			       groups[g].proxy ? "proxy" : "-");
 		}
 	return 0;
 }

@@ -14,9 +14,9 @@
 
 enum {
 	ROOM = 4096,
-	QUIET_MS = 400,  /* of an answer */
 	PAUSE_MS = 1500, /* longer than a proxy waits for a protocol to show */
 	SLOW_MS = 13000, /* a head has 10 s (contract 6.1; proxy.h) */
+	PATIENCE_MS = 3000,
 	ENDLESS = 1 << 20,
 };
 
@@ -79,10 +79,10 @@ static size_t expand(const char **text, const char *token, char *to)
 }
 
 /* Reads an answer; the last one is kept for the note. */
-static bool hear(int fd, int quiet_ms, char *last)
+static bool hear(int fd, char *last)
 {
 	char text[ROOM];
-	size_t n = read_for(fd, text, sizeof text, quiet_ms);
+	size_t n = read_answer(fd, text, sizeof text);
 
 	if (n > 0)
 		memcpy(last, text, n + 1);
@@ -106,13 +106,13 @@ enum result ask_proxy(const struct attempt *a)
 			break;
 		if (*text == PAUSE[0])
 			poll(NULL, 0, PAUSE_MS);
-		if (*text == ANSWER[0] && !hear(fd, QUIET_MS * 2, answer))
+		if (*text == ANSWER[0] && !hear(fd, answer))
 			break;
 		if (*text)
 			text++;
 	}
 	if (!*text)
-		hear(fd, QUIET_MS, answer);
+		hear(fd, answer);
 	note("%.150s", answer[0] ? answer : "no answer");
 	return SENT;
 }
@@ -132,7 +132,7 @@ static enum result slow_head(const struct attempt *a)
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 
 		if (poll(&p, 1, 1000) == 1) {
-			read_for(fd, answer, sizeof answer, QUIET_MS);
+			read_answer(fd, answer, sizeof answer);
 			note("ended with: %.60s", answer);
 			return REFUSED;
 		}
@@ -165,7 +165,7 @@ static enum result huge_head(const struct attempt *a)
 		sent += line;
 	}
 	send_all(fd, "\r\n", 2);
-	read_for(fd, answer, sizeof answer, QUIET_MS);
+	read_answer(fd, answer, sizeof answer);
 	note("%.60s", answer[0] ? answer : "no answer");
 	return SENT;
 }
@@ -184,7 +184,7 @@ static enum result endless_head(const struct attempt *a UNUSED)
 		if (!send_all(fd, filler, sizeof filler))
 			return no("send");
 	p.fd = fd;
-	if (poll(&p, 1, QUIET_MS) == 1) {
+	if (poll(&p, 1, PATIENCE_MS) == 1) {
 		note("the proxy has answered, or hung up");
 		return REFUSED;
 	}

@@ -12,7 +12,11 @@
 
 #include "attack.h"
 
-enum { CONNECT_MS = 1000 };
+enum {
+	CONNECT_MS = 1000,
+	ANSWER_MS = 3000,
+	QUIET_MS = 300, /* after which an answer is whole */
+};
 
 static char words[240];
 
@@ -175,6 +179,14 @@ size_t read_for(int fd, char *p, size_t room, int quiet_ms)
 	}
 	p[n] = '\0';
 	return n;
+}
+
+size_t read_answer(int fd, char *p, size_t room)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
+
+	p[0] = '\0';
+	return poll(&poller, 1, ANSWER_MS) == 1 ? read_for(fd, p, room, QUIET_MS) : 0;
 }
 
 ssize_t slurp(const char *path, char *p, size_t room)
