@@ -54,10 +54,10 @@ static const struct refusal *check_middleware(struct egress *x)
 
 	if (m == NULL)
 		return NULL;
-	return egress_refuse(x, REFUSED_BY_MIDDLEWARE, 403, "middleware_failed",
-			     "could not be processed by configured middleware",
-			     arena_printf(&x->arena, "middleware '%s' is not run by this version",
-					  m->name));
+	return egress_refuse(
+		x, REFUSED_BY_MIDDLEWARE, 403, "middleware_failed",
+		"could not be processed by configured middleware",
+		arena_printf(&x->arena, "middleware '%s' is not run by this version", m->name));
 }
 
 static void judge(struct egress *x, struct caller *who, const struct err *why_unknown)

@@ -306,15 +306,17 @@ static void pump_reply(struct forward *f, bool readable)
 		if ((readable || f->server_hung_up) && wants_more(f))
 			read_server(f);
 		readable = false;
-		size_t before = f->from_server.n;
+		size_t held = f->from_server.n;
 		take_reply(f);
-		if (!is_over(f))
-			send_to_client(f);
 		if (is_over(f))
 			return;
-		again = (f->from_server.n > 0 && f->from_server.n < before) || f->server_ended ||
-			f->server_hung_up;
-		again = again && !is_answered(f) && f->session->out.n < FORWARD_QUEUE;
+		size_t queued = f->session->out.n;
+		send_to_client(f);
+		if (is_over(f))
+			return;
+		bool moved = f->from_server.n < held || f->session->out.n < queued;
+		again = !is_answered(f) && f->session->out.n < FORWARD_QUEUE &&
+			((f->from_server.n > 0 && moved) || f->server_ended || f->server_hung_up);
 	}
 }
 
