@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,7 +39,10 @@
 #define OTHER_TOOL TOP "/rw/tool2"
 #define TARGET "other.test:8082"
 
-enum { LEND_MS = 5000 };
+enum {
+	LEND_MS = 5000,
+	IN_FLIGHT_MS = 1000,
+};
 
 /* ---- helpers: what the copies do ---- */
 
@@ -303,6 +307,40 @@ static enum result by_exec(const struct attempt *a)
 	return run(ALLOWED, ALLOWED, "exec-ask", token_of(a));
 }
 
+/*
+ * What nobody can see: a request is written and held back (TCP_CORK: 200 ms), the connection goes to an allowed
+ * program by exec, and a second descriptor of it is under way in a Unix socket, where no process has it.
+ */
+static enum result in_flight(const struct attempt *a)
+{
+	const int on = 1;
+	int pair[2], fd = tcp_to_proxy();
+	char answer[512];
+
+	if (fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return no("a connection to the proxy"), BROKEN;
+	if (send_fd(pair[0], fd) != 0)
+		return no("sending a descriptor"), BROKEN;
+	pid_t pid = fork();
+	if (pid == 0) {
+		fcntl(fd, F_SETFD, 0);
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+		dprintf(fd, "CONNECT " TARGET " HTTP/1.1\r\nHost: " TARGET "\r\n\r\n");
+		execl(ALLOWED, ALLOWED, "sleep", "10000", NULL);
+		_exit(126);
+	}
+	close(fd);
+	poll(NULL, 0, IN_FLIGHT_MS);
+	fd = receive_fd(pair[1]);
+	read_answer(fd, answer, sizeof answer);
+	note("%.60s", answer);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	dprintf(fd, "GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", token_of(a));
+	read_answer(fd, answer, sizeof answer);
+	return SENT;
+}
+
 /* Who traces an allowed program is that program. */
 static enum result trace_allowed(const struct attempt *a UNUSED)
 {
@@ -421,6 +459,10 @@ static const struct attempt binaries[] = {
 	 .try = lent,
 	 .with = "lend-used",
 	 .works = ON_HOST},
+	{.name = "bin-in-flight",
+	 .what = "hand a connection to it with the request, and take it back when it is allowed",
+	 .try = in_flight,
+	 .works = EVERYWHERE},
 	{.name = "bin-trace",
 	 .what = "start it under the own control (PTRACE_TRACEME)",
 	 .try = trace_allowed},
