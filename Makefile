@@ -155,12 +155,12 @@ GRPC_NEEDS := $(RUN_BIN) $(B)/test/kube/kube
 test-grpc: $(GRPC_NEEDS) | build/setup-test
 	@$(RUN_GRPC)
 
-# The wall on each kind of host; those without a container are part of `make test`, on a true kernel.
+# The wall on each kind of host: those without a container are part of `make test`, on a true kernel.
 HOSTS := $(B)/test/hosts/hosts
 HOSTS_NEEDS := $(BIN) $(HOSTS)
 RUN_HOSTS := OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $(HOSTS)) test/hosts/run
 test-podman: $(HOSTS_NEEDS) | build/setup-podman
-	@$(RUN_HOSTS)
+	@$(RUN_HOSTS) test_podman
 
 # docs/events.md: each row of it told.
 RUN_EVENTS := $(filter OPENSHELL_%,$(RUN_HOSTS)) test/events/run
