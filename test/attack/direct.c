@@ -69,6 +69,20 @@ static enum result fast_open(const struct attempt *a)
 	return SENT;
 }
 
+/* By a device, whatever the routes say. */
+static enum result by_device(const struct attempt *a)
+{
+	struct sockaddr_storage to;
+	socklen_t n = address(&to, OUTSIDE4, ANY_PORT);
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return no("socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) < 0)
+		return no("setsockopt(SO_BINDTODEVICE)");
+	return connect_soon(fd, &to, n) < 0 ? no("connect") : tell(a, fd);
+}
+
 /* From an address that is not this namespace's. */
 static enum result from_elsewhere(const struct attempt *a)
 {
@@ -185,6 +199,10 @@ static const struct attempt direct[] = {
 	{.name = "tcp4-fastopen",
 	 .what = "send with the SYN, without connect()",
 	 .try = fast_open,
+	 .works = ON_HOST},
+	{.name = "tcp4-device",
+	 .what = "connect by a device (SO_BINDTODEVICE), whatever the routes say",
+	 .try = by_device,
 	 .works = ON_HOST},
 	{.name = "mptcp4",
 	 .what = "connect by Multipath TCP",
