@@ -2,16 +2,13 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "base/map.h"
 #include "base/util.h"
+#include "loop/workers.h"
 #include "net/resolver.h"
 
 /*
@@ -20,7 +17,7 @@
  *	                                               |
  *	                                               +--> freed, to make room for others
  *
- * While it is ASKED, the thread that took it off the list owns what is below the line.
+ * While it is ASKED, it is the workers', who fill in what is below the line.
  */
 enum state { ASKED, KNOWN };
 
@@ -29,30 +26,18 @@ struct resolve_name {
 	struct list queries; /* who waits */
 	unsigned users;      /* they, and those that are just being told */
 	int64_t until;       /* KNOWN: the answer holds until then, by mono_ms */
-	struct list link;
-	/* --- */
+	struct resolver *resolver;
+	struct work work;
 	char *host;
+	/* --- */
 	struct address *addresses; /* without ports */
 	int n;
 	struct err why;
 };
 
-/* What all threads use, under the lock. It is released by the last of them. */
-struct shared {
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct list asked, answered;
-	int event; /* eventfd: something is answered */
-	int users;
-	int idle; /* threads that wait for work */
-	bool stop;
-};
-
 struct resolver {
 	struct loop *loop;
-	struct shared *shared;
-	struct source event;
-	int threads;
+	struct workers *workers;
 	struct map names;
 	int waiting; /* names that are ASKED */
 	int64_t remember_ms;
@@ -134,41 +119,11 @@ bool resolve_literal(const char *host, uint16_t port, struct address *a)
 	return true;
 }
 
-/* ---- the threads ---- */
+/* ---- in a thread ---- */
 
-static void name_free(struct resolve_name *name)
+static void answer(struct work *w)
 {
-	free(name->host);
-	free(name->addresses);
-	free(name);
-}
-
-static void free_all(struct list *names)
-{
-	list_each(name, names, struct resolve_name, link) {
-		list_del(&name->link);
-		name_free(name);
-	}
-}
-
-/* Gives up one of the uses; called under the lock, which it releases. */
-static void shared_unref(struct shared *s)
-{
-	bool last = --s->users == 0;
-
-	pthread_mutex_unlock(&s->lock);
-	if (!last)
-		return;
-	free_all(&s->asked);
-	free_all(&s->answered);
-	close(s->event);
-	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->work);
-	free(s);
-}
-
-static void answer(struct resolve_name *name)
-{
+	struct resolve_name *name = container_of(w, struct resolve_name, work);
 	struct address found[RESOLVE_ADDRESSES_MAX];
 	int r = lookup(name->host, 0, found, RESOLVE_ADDRESSES_MAX, &name->n);
 
@@ -182,68 +137,19 @@ static void answer(struct resolve_name *name)
 	}
 }
 
-static void *thread(void *arg)
-{
-	struct shared *s = arg;
-	const uint64_t one = 1;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->stop) {
-		struct resolve_name *name = list_first(&s->asked, struct resolve_name, link);
-		if (name == NULL) {
-			s->idle++;
-			pthread_cond_wait(&s->work, &s->lock);
-			s->idle--;
-			continue;
-		}
-		list_del(&name->link);
-		pthread_mutex_unlock(&s->lock);
-		answer(name);
-		pthread_mutex_lock(&s->lock);
-		list_add(&s->answered, &name->link);
-		if (write(s->event, &one, sizeof one) != sizeof one)
-			must(errno == EAGAIN); /* it counts enough already */
-	}
-	shared_unref(s);
-	return NULL;
-}
-
-/* Signals are the loop's: the threads get none. Called under the lock. */
-static int start_thread(struct resolver *r, struct err *e)
-{
-	sigset_t all, before;
-	pthread_t t;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	errno = pthread_create(&t, NULL, thread, r->shared);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (errno != 0)
-		return err_sys(e, "start a thread of the resolver");
-	pthread_detach(t);
-	r->threads++;
-	r->shared->users++;
-	return 0;
-}
-
-/* Hands the name to the threads, one more of which is started when none has time. */
-static int ask(struct resolver *r, struct resolve_name *name, struct err *e)
-{
-	struct shared *s = r->shared;
-	bool can = true;
-
-	pthread_mutex_lock(&s->lock);
-	if ((s->idle == 0 || !list_empty(&s->asked)) && r->threads < RESOLVE_THREADS_MAX)
-		can = start_thread(r, e) == 0 || r->threads > 0;
-	if (can) {
-		list_add(&s->asked, &name->link);
-		pthread_cond_signal(&s->work);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return can ? 0 : -1;
-}
-
 /* ---- the loop's side ---- */
+
+static void name_free(struct resolve_name *name)
+{
+	free(name->host);
+	free(name->addresses);
+	free(name);
+}
+
+static void drop(struct work *w)
+{
+	name_free(container_of(w, struct resolve_name, work));
+}
 
 /* Tells everybody on the list, which is the caller's: `done` may free the resolver, whose owner has
  * then cancelled them all. */
@@ -273,25 +179,17 @@ static void move_all(struct list *to, struct list *from)
 	}
 }
 
-static void answered(struct source *src, uint32_t events UNUSED)
+static void answered(struct work *w)
 {
-	struct resolver *r = container_of(src, struct resolver, event);
-	struct shared *s = r->shared;
+	struct resolve_name *name = container_of(w, struct resolve_name, work);
+	struct resolver *r = name->resolver;
 	struct list queries;
-	uint64_t ignored;
 
-	if (read(src->fd, &ignored, sizeof ignored) < 0)
-		return;
+	name->state = KNOWN;
+	name->until = name->n ? mono_ms() + r->remember_ms : 0;
+	r->waiting--;
 	list_init(&queries);
-	pthread_mutex_lock(&s->lock);
-	list_each(name, &s->answered, struct resolve_name, link) {
-		list_del(&name->link);
-		name->state = KNOWN;
-		name->until = name->n ? mono_ms() + r->remember_ms : 0;
-		r->waiting--;
-		move_all(&queries, &name->queries);
-	}
-	pthread_mutex_unlock(&s->lock);
+	move_all(&queries, &name->queries);
 	tell(&queries);
 }
 
@@ -307,23 +205,12 @@ static void tell_known(struct later *l)
 
 int resolver_new(struct resolver **out, struct loop *l, struct err *e)
 {
-	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (event < 0)
-		return err_sys(e, "eventfd");
 	struct resolver *r = xcalloc(1, sizeof *r);
+
 	r->loop = l;
-	r->shared = xcalloc(1, sizeof *r->shared);
-	r->shared->users = 1;
-	r->shared->event = event;
-	pthread_mutex_init(&r->shared->lock, NULL);
-	pthread_cond_init(&r->shared->work, NULL);
-	list_init(&r->shared->asked);
-	list_init(&r->shared->answered);
 	list_init(&r->known);
 	r->remembered.run = tell_known;
-	r->event = (struct source){.fd = event, .ready = answered, .name = "resolver"};
-	if (loop_add(l, &r->event, EPOLLIN, e) < 0) {
+	if (workers_new(&r->workers, l, RESOLVE_THREADS_MAX, "resolver", e) < 0) {
 		resolver_free(r);
 		return -1;
 	}
@@ -355,14 +242,10 @@ void resolver_free(struct resolver *r)
 {
 	if (r == NULL)
 		return;
-	loop_del(r->loop, &r->event);
 	loop_later_cancel(&r->remembered);
-	forget(r, INT64_MAX); /* those that are ASKED go with the last thread */
+	forget(r, INT64_MAX); /* those that are ASKED are dropped by the workers */
 	map_fini(&r->names);
-	pthread_mutex_lock(&r->shared->lock);
-	r->shared->stop = true;
-	pthread_cond_broadcast(&r->shared->work);
-	shared_unref(r->shared);
+	workers_free(r->workers);
 	free(r);
 }
 
@@ -374,9 +257,10 @@ static struct resolve_name *name_new(struct resolver *r, const char *host)
 		forget(r, INT64_MAX);
 	struct resolve_name *name = xcalloc(1, sizeof *name);
 	name->host = xstrdup(host);
+	name->resolver = r;
+	name->work = (struct work){.run = answer, .done = answered, .drop = drop};
 	name->state = KNOWN;
 	list_init(&name->queries);
-	list_init(&name->link);
 	map_put(&r->names, str_of(host), name);
 	return name;
 }
@@ -397,7 +281,7 @@ int resolve_start(struct resolver *r, struct resolve_query *q, const char *host,
 				       host);
 		free(steal(&name->addresses));
 		name->n = 0;
-		if (ask(r, name, e) < 0)
+		if (workers_start(r->workers, &name->work, e) < 0)
 			return -1;
 		name->state = ASKED;
 		r->waiting++;

@@ -1,10 +1,7 @@
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +9,7 @@
 
 #include "base/map.h"
 #include "base/util.h"
+#include "loop/workers.h"
 #include "proxy/images.h"
 
 enum { CHUNK = 128 << 10 };
@@ -29,32 +27,21 @@ struct identity {
  *	reading --> read, on the list of those known --> forgotten
  */
 struct image {
-	struct list link; /* of one of struct shared's lists or, read, of images.known */
+	struct images *images;
+	struct list link; /* read: of images.known */
 	struct identity id;
 	uint64_t mark;
-	bool reading; /* the loop's: until it was taken from the thread. The rest is the thread's */
-	bool fresh;   /* it was changed within a tick of when it was read */
+	bool reading; /* the rest is the thread's until it was */
+	struct work work;
+	bool fresh; /* it was changed within a tick of when it was read */
 	bool failed;
 	int fd; /* until it was read */
 	uint8_t hash[IMAGE_HASH_BYTES];
 	struct err why;
 };
 
-/* What both threads use, under the lock. It is released by the last of the two. */
-struct shared {
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct list asked, read;
-	int event; /* eventfd: one was read */
-	int users;
-	bool stop;
-};
-
 struct images {
-	struct loop *loop;
-	struct shared *shared;
-	struct source event;
-	bool running;
+	struct workers *workers; /* one at a time: disks are not faster for two */
 	size_t reading;
 	uint64_t mark;
 	void (*read)(void *arg);
@@ -102,41 +89,9 @@ static void image_free(struct image *im)
 	free(im);
 }
 
-/* ---- the thread ---- */
+/* ---- in the thread ---- */
 
-static void free_all(struct list *images)
-{
-	list_each(im, images, struct image, link) {
-		list_del(&im->link);
-		image_free(im);
-	}
-}
-
-/* Gives up one of the two uses; called under the lock, which it releases. */
-static void shared_unref(struct shared *s)
-{
-	bool last = --s->users == 0;
-
-	pthread_mutex_unlock(&s->lock);
-	if (!last)
-		return;
-	free_all(&s->asked);
-	free_all(&s->read);
-	close(s->event);
-	pthread_mutex_destroy(&s->lock);
-	pthread_cond_destroy(&s->work);
-	free(s);
-}
-
-static bool is_stopped(struct shared *s)
-{
-	pthread_mutex_lock(&s->lock);
-	bool stop = s->stop;
-	pthread_mutex_unlock(&s->lock);
-	return stop;
-}
-
-static int hash_bytes_of(struct shared *s, struct image *im, mbedtls_sha256_context *sha)
+static int hash_bytes_of(struct image *im, mbedtls_sha256_context *sha)
 {
 	_cleanup_free_ unsigned char *chunk = xmalloc(CHUNK);
 	uint64_t total = 0;
@@ -151,7 +106,7 @@ static int hash_bytes_of(struct shared *s, struct image *im, mbedtls_sha256_cont
 		if (n == 0 || total > im->id.size)
 			break;
 		must(mbedtls_sha256_update(sha, chunk, (size_t)n) == 0);
-		if (is_stopped(s))
+		if (work_is_unwanted(&im->work))
 			return err_set(&im->why, ECANCELED, "stopped");
 	}
 	if (total != im->id.size)
@@ -169,60 +124,19 @@ static bool is_fresh(const struct identity *id)
 	return age > -IMAGE_TICK_MS && age < IMAGE_TICK_MS;
 }
 
-static void hash_image(struct shared *s, struct image *im)
+static void hash_image(struct work *w)
 {
+	struct image *im = container_of(w, struct image, work);
 	mbedtls_sha256_context sha;
 
 	im->fresh = is_fresh(&im->id);
 	mbedtls_sha256_init(&sha);
 	must(mbedtls_sha256_starts(&sha, 0) == 0);
-	im->failed = hash_bytes_of(s, im, &sha) < 0 || check_same(im->fd, &im->id, &im->why) < 0;
+	im->failed = hash_bytes_of(im, &sha) < 0 || check_same(im->fd, &im->id, &im->why) < 0;
 	if (!im->failed)
 		must(mbedtls_sha256_finish(&sha, im->hash) == 0);
 	mbedtls_sha256_free(&sha);
 	close(steal_fd(&im->fd));
-}
-
-static void *thread(void *arg)
-{
-	struct shared *s = arg;
-	const uint64_t one = 1;
-
-	pthread_mutex_lock(&s->lock);
-	while (!s->stop) {
-		struct image *im = list_first(&s->asked, struct image, link);
-		if (im == NULL) {
-			pthread_cond_wait(&s->work, &s->lock);
-			continue;
-		}
-		list_del(&im->link);
-		pthread_mutex_unlock(&s->lock);
-		hash_image(s, im);
-		pthread_mutex_lock(&s->lock);
-		list_add(&s->read, &im->link);
-		if (write(s->event, &one, sizeof one) != sizeof one)
-			must(errno == EAGAIN); /* it counts enough already */
-	}
-	shared_unref(s);
-	return NULL;
-}
-
-/* Signals are the loop's: the thread gets none. */
-static int start_thread(struct images *im, struct err *e)
-{
-	sigset_t all, before;
-	pthread_t t;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	errno = pthread_create(&t, NULL, thread, im->shared);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (errno != 0)
-		return err_sys(e, "start the thread that reads images");
-	pthread_detach(t);
-	im->running = true;
-	im->shared->users++;
-	return 0;
 }
 
 /* ---- the loop's side ---- */
@@ -235,49 +149,34 @@ static void forget(struct images *im, struct image *image)
 	image_free(image);
 }
 
-static void was_read(struct source *src, uint32_t events UNUSED)
+static void was_read(struct work *w)
 {
-	struct images *im = container_of(src, struct images, event);
-	struct shared *s = im->shared;
-	uint64_t ignored;
+	struct image *image = container_of(w, struct image, work);
+	struct images *im = image->images;
 
-	if (read(src->fd, &ignored, sizeof ignored) < 0)
-		return;
-	pthread_mutex_lock(&s->lock);
-	list_each(image, &s->read, struct image, link) {
-		list_del(&image->link);
-		list_add(&im->known, &image->link);
-		image->reading = false;
-		im->known_n++;
-		im->reading--;
-	}
-	pthread_mutex_unlock(&s->lock);
+	list_add(&im->known, &image->link);
+	image->reading = false;
+	im->known_n++;
+	im->reading--;
 	while (im->known_n > IMAGES_KNOWN_MAX)
 		forget(im, list_first(&im->known, struct image, link));
 	im->read(im->arg);
 }
 
+static void drop(struct work *w)
+{
+	image_free(container_of(w, struct image, work));
+}
+
 int images_new(struct images **out, struct loop *l, void (*read)(void *arg), void *arg,
 	       struct err *e)
 {
-	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (event < 0)
-		return err_sys(e, "eventfd");
 	struct images *im = xcalloc(1, sizeof *im);
-	im->loop = l;
+
 	im->read = read;
 	im->arg = arg;
 	list_init(&im->known);
-	im->shared = xcalloc(1, sizeof *im->shared);
-	im->shared->users = 1;
-	im->shared->event = event;
-	pthread_mutex_init(&im->shared->lock, NULL);
-	pthread_cond_init(&im->shared->work, NULL);
-	list_init(&im->shared->asked);
-	list_init(&im->shared->read);
-	im->event = (struct source){.fd = event, .ready = was_read, .name = "images"};
-	if (loop_add(l, &im->event, EPOLLIN, e) < 0) {
+	if (workers_new(&im->workers, l, 1, "images", e) < 0) {
 		images_free(im);
 		return -1;
 	}
@@ -292,12 +191,9 @@ void images_free(struct images *im)
 
 	if (im == NULL)
 		return;
-	loop_del(im->loop, &im->event);
-	pthread_mutex_lock(&im->shared->lock);
-	im->shared->stop = true;
-	pthread_cond_signal(&im->shared->work);
-	shared_unref(im->shared);
-	free_all(&im->known);
+	workers_free(im->workers);
+	list_each(image, &im->known, struct image, link)
+		forget(im, image);
 	map_fini(&im->by_id);
 	while (map_next(&im->pins, &at, NULL, &hash))
 		free(hash);
@@ -319,19 +215,21 @@ static int start_reading(struct images *im, const struct process *p, const struc
 		return err_set(e, ENOBUFS, "more than %d programs are to be read",
 			       IMAGES_READING_MAX);
 	_cleanup_close_ int fd = process_open_image(p, e);
-	if (fd < 0 || check_same(fd, id, e) < 0 || (!im->running && start_thread(im, e) < 0))
+	if (fd < 0 || check_same(fd, id, e) < 0)
 		return -1;
 	struct image *image = xcalloc(1, sizeof *image);
+	image->images = im;
+	image->work = (struct work){.run = hash_image, .done = was_read, .drop = drop};
 	image->id = *id;
 	image->mark = ++im->mark;
 	image->reading = true;
 	image->fd = steal_fd(&fd);
+	if (workers_start(im->workers, &image->work, e) < 0) {
+		image_free(image);
+		return -1;
+	}
 	map_put(&im->by_id, key_of(id), image);
 	im->reading++;
-	pthread_mutex_lock(&im->shared->lock);
-	list_add(&im->shared->asked, &image->link);
-	pthread_cond_signal(&im->shared->work);
-	pthread_mutex_unlock(&im->shared->lock);
 	return 0;
 }
 

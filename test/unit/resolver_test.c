@@ -1,5 +1,7 @@
 /* src/net/resolver.c over a getaddrinfo of the test's own: who waits for whom, and what is remembered. */
 #include <netdb.h>
+#include <pthread.h>
+#include <unistd.h>
 
 static int fake(const char *host, const char *service, const struct addrinfo *hints,
 		struct addrinfo **out);
