@@ -75,6 +75,7 @@ TEST(ladder_maps_our_own_ids)
 {
 	enum { NOBODY = 65533 };
 
+	NOT_EMULATED("unshare(NEWUSER)");
 	if (geteuid() == 0) {
 		OK(setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
 		   setresuid(NOBODY, NOBODY, NOBODY) == 0);
