@@ -352,8 +352,7 @@ static int harden(struct err *e)
 
 	do {
 		fd = open("/dev/null", O_RDWR);
-		if (fd <
-		    0) /* an image may have no such file: what cannot be read or written will do */
+		if (fd < 0) /* an image may have none: what can be neither read nor written */
 			fd = open("/", O_PATH);
 		if (fd < 0)
 			return err_sys(e, "open /dev/null");

@@ -226,30 +226,19 @@ TEST(there_is_no_inference_yet)
 	finish();
 }
 
+#define SCANNED                                                                                    \
+	"version: 1\nnetwork_policies: {net: {endpoints: [{host: '*.wild.test', port: 80}, "       \
+	"{host: server.test, port: 80}, {host: two.test, port: 80}], "                             \
+	"binaries: [{path: /bin/tool}]}}\n"                                                        \
+	"network_middlewares:\n"                                                                   \
+	"  scan: {middleware: openshell/regex, on_error: fail_closed, "                            \
+	"endpoints: {include: ['*.test', '**.wild.test'], exclude: [two.test]}}\n"                 \
+	"  count: {middleware: x, order: 1, on_error: fail_open, "                                 \
+	"endpoints: {include: ['*.test']}}\n"
+
 TEST(what_must_not_go_round_a_middleware_goes_nowhere)
 {
-	begin(NET("{endpoints: [{host: '*.wild.test', port: 80}, {host: server.test, port: 80}, "
-		  "{host: two.test, port: 80}], binaries: [{path: /bin/tool}]}") "network_"
-										 "middlewares:\n"
-										 "  scan: "
-										 "{middleware: "
-										 "openshell/regex, "
-										 "on_error: "
-										 "fail_closed, "
-										 "endpoints: "
-										 "{include: "
-										 "['*.test', "
-										 "'**.wild.test'], "
-										 "exclude: "
-										 "[two.test]}}\n"
-										 "  count: "
-										 "{middleware: x, "
-										 "order: 1, "
-										 "on_error: "
-										 "fail_open, "
-										 "endpoints: "
-										 "{include: "
-										 "['*.test']}}\n");
+	begin(SCANNED);
 	int listener = listen_on(SERVER, 80);
 	HAS(answer_to(CONNECT("server.test:80")), "{\"error\":\"middleware_failed\"");
 	HAS(answer_to(CONNECT("Any.Wild.test:80")), "{\"error\":\"middleware_failed\"");
