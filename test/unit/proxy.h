@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
 
 static int fake_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
 			    struct addrinfo **out);
