@@ -299,10 +299,12 @@ TEST(images_the_oldest_is_forgotten)
 	loop_run(s.loop);
 	EQ(s.images->known_n, IMAGES_KNOWN_MAX);
 	EQ(images_hash(s.images, &q, images_mark(s.images), hash, &e), IMAGE_KNOWN);
+	close(p.view);
+	close(q.view);
+	p = as_if_running(s.path);
 	EQ(images_hash(s.images, &p, images_mark(s.images), hash, &e), IMAGE_READING);
 	loop_run(s.loop);
-	close(p.view);
-	leave_view(&q);
+	leave_view(&p);
 	unlink(path);
 	close_shelf(&s);
 }
