@@ -427,10 +427,11 @@ static int drop_capabilities(struct err *e)
 	uint64_t kept = CAPABILITY(CAP_SYS_PTRACE) | CAPABILITY(CAP_DAC_READ_SEARCH) |
 			CAPABILITY(CAP_KILL) | CAPABILITY(CAP_CHOWN);
 
-	/* what engines give a container instead: callers.h then looks with the sandbox's own ids */
+	/* what engines give a container instead: callers.h then looks with the sandbox's own ids, and
+	 * keeper.h kills with them */
 	if (!(has & CAPABILITY(CAP_DAC_READ_SEARCH)))
 		kept |= CAPABILITY(CAP_DAC_OVERRIDE);
-	if (!(has & CAPABILITY(CAP_SYS_PTRACE)))
+	if (!(has & CAPABILITY(CAP_SYS_PTRACE)) || !(has & CAPABILITY(CAP_KILL)))
 		kept |= CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID);
 	return capabilities_keep(kept, e);
 }

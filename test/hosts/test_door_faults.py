@@ -1,14 +1,26 @@
 """What the door `sandbox` does where something is missing, wrong, full or closed."""
 
+import ctypes
 import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import unittest
 
 import door
-from door import LANDLOCK_CREATE_RULESET, SHELL, UNSHARE, RootHost, RootPocket, UserUserns, refusing
+from door import (
+    LANDLOCK_CREATE_RULESET,
+    SHELL,
+    UNSHARE,
+    RootHost,
+    RootPocket,
+    UserUserns,
+    marked,
+    processes,
+    refusing,
+)
 from machine import do
 
 
@@ -302,6 +314,20 @@ class Groups(RootPocket, unittest.TestCase):
         self.assertEqual(done.stdout, f"{self.user}\n", done.stderr)
 
 
+def without_the_right_to_kill():
+    cap_kill = 5
+    if ctypes.CDLL(None, use_errno=True).prctl(24, cap_kill, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "PR_CAPBSET_DROP")
+
+
+def parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return int(f.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 class Resources(RootPocket, unittest.TestCase):
     def test_a_disk_that_is_full_under_the_logs(self):
         logs = self.machine.path("full")
@@ -357,6 +383,21 @@ class Resources(RootPocket, unittest.TestCase):
         done = self.shell("exit 5", wrapper=("prlimit", "--nofile=6:6"))
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn("No file descriptors available", done.stderr)
+
+    def test_the_keeper_is_killed_where_root_may_not_kill(self):
+        # Podman's containers have no CAP_KILL
+        process = self.start(
+            SHELL, "-c", "setsid sleep 1013 & id -u; sleep 1013", preexec_fn=without_the_right_to_kill
+        )
+        self.assertNotEqual(process.stdout.readline(), "0\n")
+        keeper = [pid for pid in processes() if parent(pid) == process.pid]
+        self.assertEqual(len(keeper), 1)
+        os.kill(keeper[0], signal.SIGKILL)
+        self.assertEqual(process.wait(timeout=30), 1)
+        left = marked("sleep 1013")
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(left, [])
 
     def test_a_limit_on_processes_may_be_insisted_on(self):
         strict = (("OPENSHELL_REQUIRE_RUNTIME_PID_LIMIT", "1"),)
