@@ -17,6 +17,7 @@ struct descent {
 	struct who *who;
 	struct wall *wall;
 	struct buf reasons; /* "pocket: …; userns: …" */
+	bool may_pass;      /* one that enforces failed for a reason that is not the host's nature */
 };
 
 static bool allowed(const struct wall_config *c, enum rung r)
@@ -75,6 +76,26 @@ static int try(struct descent *d, enum rung r, struct err *e)
 	return -1;
 }
 
+/* What another attempt may find otherwise, unlike a right or a part of the kernel that is not there. A load
+ * that somebody makes must not take the wall away: that would be to fail open (contract 7.6, 2). */
+static bool may_pass(int code)
+{
+	switch (code) {
+	case EAGAIN:
+	case ENOMEM:
+	case ENOBUFS:
+	case EMFILE:
+	case ENFILE:
+	case ETIMEDOUT:
+	case ECONNRESET: /* it was killed */
+	case EPIPE:
+	case EINTR:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void remember(struct descent *d, enum rung r, const struct err *why)
 {
 	const struct rung_report *report = &d->wall->started.rung;
@@ -83,6 +104,7 @@ static void remember(struct descent *d, enum rung r, const struct err *why)
 		why = &report->why; /* the same, without the rung's name */
 	must(buf_printf(&d->reasons, "%s%s: %.*s", d->reasons.n > 0 ? "; " : "", rung_name(r),
 			REASON_MAX, why->text));
+	d->may_pass = d->may_pass || may_pass(why->code);
 }
 
 static void tell_taken(const struct descent *d)
@@ -143,13 +165,13 @@ static int none_works(struct descent *d, struct err *e)
 
 int wall_up(struct wall *w, const struct wall_config *c, struct who *who, struct err *e)
 {
-	struct descent d = {c, who, w, BUF_INIT(REASONS_MAX)};
+	struct descent d = {c, who, w, BUF_INIT(REASONS_MAX), false};
 	struct err why;
 	int result = -1;
 
 	*w = (struct wall){0};
 	for (enum rung r = RUNG_POCKET; r < RUNG_COUNT && result < 0; r++) {
-		if (!allowed(c, r))
+		if (!allowed(c, r) || (r == RUNG_HOST && d.may_pass))
 			continue;
 		if (r != RUNG_HOST)
 			tell_config(c->events, "creating", OCSF_INFORMATIONAL,

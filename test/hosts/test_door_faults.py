@@ -54,6 +54,19 @@ class Ladder(RootPocket, unittest.TestCase):
             r"\[mode:auto rung:host reason:pocket: unshare\(NEWNET\): Operation not permitted; userns: ",
         )
 
+    def test_what_may_pass_does_not_lead_down_to_the_host(self):
+        """Contract 10.4: no fault of the moment may take the wall away."""
+        for error in errno.ENOMEM, errno.EAGAIN, errno.EMFILE:
+            done = self.shell("echo ran", preexec_fn=refusing(UNSHARE, error))
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertRegex(
+                self.events(done, "CONFIG:FAILED [HIGH] Network isolation unavailable")[0],
+                rf"mode:auto .*pocket: unshare\(NEWNET\): {os.strerror(error)}",
+            )
+        host = ("--network-mode", "host")
+        done = self.shell("echo ran", options=host, preexec_fn=refusing(UNSHARE, errno.ENOMEM))
+        self.assertEqual((done.returncode, done.stdout), (0, "ran\n"))
+
     def test_min_rung(self):
         done = self.shell(
             "echo ran", options=("--min-rung", "userns"), preexec_fn=refusing(UNSHARE)
