@@ -17,7 +17,7 @@ struct descent {
 	struct who *who;
 	struct wall *wall;
 	struct buf reasons; /* "pocket: …; userns: …" */
-	bool may_pass;      /* one that enforces failed for a reason that is not the host's nature */
+	bool may_pass; /* one that enforces failed for a reason that is not the host's nature */
 };
 
 static bool allowed(const struct wall_config *c, enum rung r)
