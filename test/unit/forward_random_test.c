@@ -156,13 +156,11 @@ static bool serve_one(struct reader *r, bool *keep)
 
 static void *serve(void *arg)
 {
-	unsigned seed = 1;
-
-	for (;;) {
+	for (unsigned seed = 1;; seed++) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd < 0)
 			return arg;
-		struct reader r = {.fd = at_once(fd), .in = BUF_INIT(1 << 20), .seed = seed++};
+		struct reader r = {.fd = at_once(fd), .in = BUF_INIT(1 << 20), .seed = seed};
 		bool keep = true;
 		while (keep && serve_one(&r, &keep))
 			;
