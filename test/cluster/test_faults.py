@@ -90,7 +90,9 @@ class AwayTest(ServerTest):
         try:
             return self.create(self.sandbox())
         except grpc.RpcError as e:
-            self.assertIn(e.code(), LOST)
+            # the server is there before what converts between the versions is
+            if "conversion webhook" not in e.details():
+                self.assertIn(e.code(), LOST)
             return None
 
 
