@@ -39,26 +39,45 @@ static char *resolve_program(void *arg UNUSED, const char *path)
 	return realpath(path, target) != NULL && !streq(path, target) ? xstrdup(target) : NULL;
 }
 
-static bool needs_policy_dns(const struct policy *policy)
+/* What endpoints ask for that this version does not do. */
+struct asked {
+	size_t policy_dns, credentials;
+};
+
+static struct asked what_is_asked(const struct policy *policy)
 {
+	struct asked asked = {0};
+
 	for (size_t i = 0; i < policy->networks_n; i++) {
 		const struct policy_network *n = &policy->networks[i];
-		for (size_t k = 0; k < n->endpoints_n; k++)
-			if (n->endpoints[k].protocol == POLICY_TCP)
-				return true;
+		for (size_t k = 0; k < n->endpoints_n; k++) {
+			const struct policy_endpoint *ep = &n->endpoints[k];
+			asked.policy_dns += ep->protocol == POLICY_TCP;
+			asked.credentials += !str_empty(ep->credential_provider) ||
+					     !str_empty(ep->credential_signing) ||
+					     ep->request_body_credential_rewrite ||
+					     ep->websocket_credential_rewrite;
+		}
 	}
-	return false;
+	return asked;
 }
 
 /* What a policy asks for and this version does not have: a start without it would be another policy's. */
 static int check_abilities(struct preparing *p, const struct policy *policy, struct err *e)
 {
+	const struct asked asked = what_is_asked(policy);
+
+	if (asked.credentials > 0)
+		tell_config(p->events, "degraded", OCSF_MEDIUM,
+			    "Credentials are not put into requests by this version "
+			    "[endpoints:%zu]",
+			    asked.credentials);
 	if (policy->middlewares_n > 0)
 		tell_config(p->events, "degraded", OCSF_MEDIUM,
 			    "Network middlewares are not run by this version; where one is "
 			    "fail_closed nothing is let through [middlewares:%zu]",
 			    policy->middlewares_n);
-	if (!needs_policy_dns(policy))
+	if (asked.policy_dns == 0)
 		return 0;
 	/* contract 1.9, 7 */
 	err_set(e, ENOTSUP,

@@ -544,6 +544,12 @@ def middlewares_that_are_not_run():
 
 
 @scene
+def credentials_that_are_not_put_in():
+    rules = policy([endpoint("api.example.com:443", credential_binding={"provider": "api"})])
+    run("/bin/true", rules=rules)
+
+
+@scene
 def a_policy_that_needs_policy_dns():
     rules = policy([endpoint("db.example.com:5432", protocol="tcp")])
     run("/bin/true", rules=rules, code=1)
