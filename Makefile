@@ -164,7 +164,7 @@ test-podman: $(HOSTS_NEEDS) | build/setup-podman
 
 # docs/events.md: each row of it told.
 RUN_EVENTS := $(filter OPENSHELL_%,$(RUN_HOSTS)) test/events/run
-test-events: $(HOSTS_NEEDS)
+test-events: $(HOSTS_NEEDS) | build/setup-test
 	@$(RUN_EVENTS)
 
 # Whatever a workload could try, on each rung of the wall: the table of docs/security.md.

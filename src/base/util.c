@@ -150,6 +150,19 @@ void random_bytes(void *p, size_t n)
 	}
 }
 
+void uuid_random(char out[UUID_TEXT])
+{
+	unsigned char b[16];
+
+	random_bytes(b, sizeof b);
+	b[6] = (b[6] & 0x0f) | 0x40;
+	b[8] = (b[8] & 0x3f) | 0x80;
+	snprintf(out, UUID_TEXT,
+		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+		 b[15]);
+}
+
 int64_t with_jitter(int64_t d)
 {
 	uint32_t r;

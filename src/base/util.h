@@ -62,6 +62,9 @@ int64_t wall_ms(void);
 
 /* Random bytes from the kernel; cannot fail once the machine has booted. */
 void random_bytes(void *p, size_t n);
+/* A random UUID (RFC 9562, version 4) as text, with its NUL. */
+#define UUID_TEXT 37
+void uuid_random(char out[UUID_TEXT]);
 /* d plus or minus at most a fifth of it, so that many clients do not come back at once. */
 int64_t with_jitter(int64_t d);
 

@@ -112,19 +112,12 @@ static int read_file(const char *path, struct buf *out)
 	return n < 0 ? ctl_say(CTL_LOCAL, "read %s: %s", path, strerror(errno)) : CTL_OK;
 }
 
-/* A gateway gives each sandbox a random UUID (RFC 9562, version 4); so does ctl. */
+/* A gateway gives each sandbox a random UUID; so does ctl. */
 static void put_new_id(cJSON *sandbox)
 {
-	unsigned char b[16];
-	char text[37];
+	char text[UUID_TEXT];
 
-	random_bytes(b, sizeof b);
-	b[6] = (b[6] & 0x0f) | 0x40;
-	b[8] = (b[8] & 0x3f) | 0x80;
-	snprintf(text, sizeof text,
-		 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-		 b[15]);
+	uuid_random(text);
 	json_put_str(sandbox, "id", text);
 }
 

@@ -26,6 +26,7 @@ enum {
 struct preparing {
 	struct prepared *out;
 	const struct sandbox_options *o;
+	const Openshell__Sandbox__V1__GetSandboxConfigResponse *config;
 	struct ocsf *events;
 };
 
@@ -87,6 +88,40 @@ static int check_abilities(struct preparing *p, const struct policy *policy, str
 	return -1;
 }
 
+static int put_in_force(struct preparing *p, struct policy *policy, const char *where,
+			struct err *e)
+{
+	for (size_t i = 0; i < policy->warnings.n; i++)
+		tell_config(p->events, "validated", OCSF_MEDIUM, "%s", policy->warnings.v[i]);
+	policy_publish(&p->out->policy, policy);
+	tell_config(p->events, "loaded", OCSF_INFORMATIONAL, "Policy loaded [path:%s networks:%zu]",
+		    where, policy->networks_n);
+	return check_abilities(p, policy, e);
+}
+
+static int take_gateways(struct preparing *p, struct err *e)
+{
+	struct err why;
+
+	if (p->config->policy == NULL) {
+		tell_config(p->events, "default", OCSF_INFORMATIONAL,
+			    "Gateway has no policy for this sandbox, using restrictive default");
+		policy_publish(&p->out->policy, policy_restrictive());
+		return 0;
+	}
+	struct policy *policy = policy_of_message(p->config->policy, "the gateway's policy",
+						  resolve_program, NULL, &why);
+	if (policy == NULL) {
+		tell_config(p->events, "fail_closed", OCSF_HIGH,
+			    "Gateway's policy refused, using restrictive default [version:%u "
+			    "reason:%s]",
+			    p->config->version, why.text);
+		policy_publish(&p->out->policy, policy_restrictive());
+		return 0;
+	}
+	return put_in_force(p, policy, "gateway", e);
+}
+
 static int load_policy(struct preparing *p, struct err *e)
 {
 	const char *path = p->o->policy_data;
@@ -97,10 +132,8 @@ static int load_policy(struct preparing *p, struct err *e)
 		tell_config(p->events, "skipped", OCSF_INFORMATIONAL,
 			    "Rego rules not interpreted: their meaning is built in [path:%s]",
 			    p->o->policy_rules);
-	if (str_empty(path) && sandbox_options_gateway(p->o)) {
-		policy_publish(&p->out->policy, policy_restrictive());
-		return 0;
-	}
+	if (p->config != NULL)
+		return take_gateways(p, e);
 	if (str_empty(path))
 		return err_set(e, EINVAL,
 			       "Sandbox policy required. Provide one of: --policy-data (or "
@@ -112,12 +145,7 @@ static int load_policy(struct preparing *p, struct err *e)
 	struct policy *policy = policy_parse(str_sub(text, n), path, resolve_program, NULL, e);
 	if (policy == NULL)
 		return -1;
-	for (size_t i = 0; i < policy->warnings.n; i++)
-		tell_config(p->events, "validated", OCSF_MEDIUM, "%s", policy->warnings.v[i]);
-	policy_publish(&p->out->policy, policy);
-	tell_config(p->events, "loaded", OCSF_INFORMATIONAL, "Policy loaded [path:%s networks:%zu]",
-		    path, policy->networks_n);
-	return check_abilities(p, policy, e);
+	return put_in_force(p, policy, path, e);
 }
 
 /* ---- who ---- */
@@ -374,10 +402,11 @@ static int build_landlock(struct preparing *p, struct err *e)
 	return 0;
 }
 
-int prepare(struct prepared *out, const struct sandbox_options *o, struct ocsf *events,
+int prepare(struct prepared *out, const struct sandbox_options *o,
+	    const Openshell__Sandbox__V1__GetSandboxConfigResponse *config, struct ocsf *events,
 	    struct err *e)
 {
-	struct preparing p = {out, o, events};
+	struct preparing p = {out, o, config, events};
 
 	*out = (struct prepared){.landlock = LANDLOCK_NONE};
 	if (load_policy(&p, e) < 0 || decide_who(&p, e) < 0 || prepare_files(&p, e) < 0 ||

@@ -9,6 +9,7 @@
 #include "isolate/seccomp.h"
 #include "ocsf/ocsf.h"
 #include "policy/policy.h"
+#include "sandbox.pb-c.h"
 #include "supervisor/options.h"
 #include "supervisor/who.h"
 
@@ -21,9 +22,11 @@ struct prepared {
 	struct seccomp_filter filter;
 };
 
-/* Where a gateway has the policy and none is given, the restrictive default takes its place (contract
+/* config is what the gateway says (borrowed), or NULL: then the policy is a file that o names. Where the gateway
+ * has none for this sandbox, or one that cannot be put in force, the restrictive default takes its place (contract
  * 2.5). *out is released by prepared_fini, also on failure. */
-int prepare(struct prepared *out, const struct sandbox_options *o, struct ocsf *events,
+int prepare(struct prepared *out, const struct sandbox_options *o,
+	    const Openshell__Sandbox__V1__GetSandboxConfigResponse *config, struct ocsf *events,
 	    struct err *e);
 void prepared_fini(struct prepared *p);
 

@@ -25,6 +25,7 @@
 #include "supervisor/prepare.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/tell.h"
+#include "supervisor/uplink.h"
 #include "supervisor/upstream.h"
 #include "supervisor/wall.h"
 
@@ -42,7 +43,8 @@ enum {
  *      |                     |                        |                      |
  *      \--it cannot be run---+----------- it ended, or the keeper is gone ---+--> ENDING --> (exit)
  *
- *   ENDING: all that is inside is killed; what was written gets through, 2 s at most.
+ *   ENDING: all that is inside is killed; what was written gets through, 2 s at most; then the gateway is told,
+ *   until it knows or we are told to end.
  */
 enum state { STARTING, RUNNING, TERMINATING, KILLING, ENDING };
 
@@ -51,6 +53,7 @@ struct supervisor {
 	enum state state;
 	struct ocsf *events;
 	struct main_spec spec;
+	struct uplink uplink;
 	struct upstream upstream;
 	bool by_upstream;
 	struct prepared prepared;
@@ -74,10 +77,20 @@ struct supervisor {
 
 /* ---- the end ---- */
 
+static void reported(void *owner)
+{
+	struct supervisor *s = owner;
+
+	loop_stop(s->loop, s->status);
+}
+
 static void stop(struct supervisor *s)
 {
 	timer_stop(s->loop, &s->limit);
-	loop_stop(s->loop, s->status);
+	if (s->uplink.session == NULL) /* none was opened, or it is told already */
+		loop_stop(s->loop, s->status);
+	else
+		uplink_report(&s->uplink, s->loop, s->status, reported, s);
 }
 
 static void drained(void *owner)
@@ -204,6 +217,8 @@ static void forward(int signo, void *arg)
 
 	if (s->state == STARTING)
 		sigaddset(&s->waiting, signo);
+	else if (s->uplink.report != NULL)
+		reported(s);
 	else if (s->state != ENDING && keeper_signal(s->wall.keeper, s->pid, signo, &e) < 0)
 		log_warn("a signal was not forwarded", "signal=%d reason=%s", signo, e.text);
 }
@@ -292,6 +307,7 @@ static int make_environment(struct supervisor *s, const char *shell, struct err 
 static void spawned(struct keeper_call *c, int result, const struct err *why)
 {
 	struct supervisor *s = container_of(c, struct supervisor, spawn);
+	struct err e;
 
 	main_process_started(&s->main);
 	if (s->state != STARTING)
@@ -308,6 +324,11 @@ static void spawned(struct keeper_call *c, int result, const struct err *why)
 	s->state = RUNNING;
 	s->pid = result;
 	tell_launch(s->events, s->spec.argv[0], s->pid);
+	if (s->uplink.used && uplink_start(&s->uplink, s->loop, &e) < 0) {
+		log_error("no session with the gateway", "reason=%s", e.text);
+		end(s, EXIT_FAILURE);
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
 		if (sigismember(&s->waiting, forwarded[i]) == 1)
 			forward(forwarded[i], s);
@@ -384,7 +405,7 @@ static void open_events(struct supervisor *s)
 	ocsf_divert_log(s->events);
 	if (sandbox_options_gateway(s->o) && !str_empty(s->o->policy_data))
 		tell_config(s->events, "skipped", OCSF_MEDIUM,
-			    "Gateway not called by this version; the policy is a local file "
+			    "Gateway not called: the policy is a local file "
 			    "[endpoint:%s]",
 			    s->o->endpoint);
 	if (!s->o->identity_relaxed &&
@@ -506,6 +527,19 @@ static int start_proxy(struct supervisor *s, struct err *e)
 	return proxy_start(&s->proxy, &config, steal_fd(&s->wall.started.listener), e);
 }
 
+/* A policy that is given as a file is the whole policy, whether a gateway is named or not. */
+static int configure(struct supervisor *s, struct err *e)
+{
+	Openshell__Sandbox__V1__GetSandboxConfigResponse *config = NULL;
+
+	if (str_empty(s->o->policy_data) && sandbox_options_gateway(s->o) &&
+	    uplink_configure(&s->uplink, s->o, s->events, &config, e) < 0)
+		return -1;
+	int r = prepare(&s->prepared, s->o, config, s->events, e);
+	openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
+	return r;
+}
+
 static int start(struct supervisor *s, struct err *e)
 {
 	if (harden(e) < 0)
@@ -513,13 +547,8 @@ static int start(struct supervisor *s, struct err *e)
 	open_events(s);
 	if (main_spec_resolve(&s->spec, s->o->command, getenv("OPENSHELL_MAIN_PROCESS_SPEC"), e) <
 		    0 ||
-	    prepare(&s->prepared, s->o, s->events, e) < 0)
+	    configure(s, e) < 0)
 		return -1;
-	if (str_empty(s->o->policy_data))
-		return err_set(e, ENOTSUP,
-			       "a policy comes from --policy-data, and this version, which calls "
-			       "no gateway (%s), starts no workload without one",
-			       s->o->endpoint);
 	hold_signals();
 	if (raise_wall(s, e) < 0 || loop_new(&s->loop, e) < 0 || take_signals(s, e) < 0 ||
 	    keeper_attach(s->wall.keeper, s->loop, &keeper_events, s, e) < 0)
@@ -539,6 +568,7 @@ static void release(struct supervisor *s)
 	proxy_free(s->proxy);
 	callers_free(s->callers);
 	resolver_free(s->resolver);
+	uplink_fini(&s->uplink);
 	if (s->loop != NULL)
 		loop_later_cancel(&s->end);
 	loop_free(s->loop);

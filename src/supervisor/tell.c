@@ -152,3 +152,34 @@ void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_cod
 			     .message = str_of(message),
 		     });
 }
+
+void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs)
+{
+	char sentence[SENTENCE_MAX];
+
+	snprintf(sentence, sizeof sentence,
+		 "supervisor session established (session_id=%s, heartbeat_secs=%u)", session_id,
+		 heartbeat_secs);
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_NET,
+			     .activity = OCSF_NET_OPEN,
+			     .severity = OCSF_INFORMATIONAL,
+			     .status = OCSF_SUCCESS,
+			     .message = str_of(sentence),
+		     });
+}
+
+void tell_session_failed(struct ocsf *o, unsigned attempt, const char *why)
+{
+	char sentence[SENTENCE_MAX];
+
+	snprintf(sentence, sizeof sentence,
+		 "supervisor session failed, reconnecting (attempt %u): %s", attempt, why);
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_NET,
+			     .activity = OCSF_NET_FAIL,
+			     .severity = OCSF_LOW,
+			     .status = OCSF_FAILURE,
+			     .message = str_of(sentence),
+		     });
+}

@@ -29,4 +29,8 @@ void tell_launch(struct ocsf *o, const char *program, pid_t pid);
 void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_code,
 		    const char *message, enum ocsf_severity severity);
 
+/* The session with the gateway was accepted; could not be opened, or was lost. */
+void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs);
+void tell_session_failed(struct ocsf *o, unsigned attempt, const char *why);
+
 #endif

@@ -202,13 +202,23 @@ def files(**paths):
 
 @contextlib.contextmanager
 def started(
-    *command, flags=(), rules=None, env=None, faults=(), user=0, wrap=(), logs=None, records=True
+    *command,
+    flags=(),
+    rules=None,
+    env=None,
+    faults=(),
+    user=0,
+    wrap=(),
+    logs=None,
+    records=True,
+    by_file=True,  # the policy
 ):
     """The running supervisor; its lines are read in the end, when it must have ended by itself."""
     m = machine()
     logs = logs or m.fresh("logs", user)
     file = m.write("policy.yaml", json.dumps(rules or policy()))
-    words = [*wrap, m.binary, "sandbox", "--log-dir", logs, "--ocsf-json", "--policy-data", file]
+    words = [*wrap, m.binary, "sandbox", "--log-dir", logs, "--ocsf-json"]
+    words += ["--policy-data", file] if by_file else []
     process = subprocess.Popen(
         [*words, *flags, *(["--", *command] if command else [])],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})},
@@ -217,7 +227,7 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        preexec_fn=lambda: [fault() for fault in faults],
+        preexec_fn=(lambda: [fault() for fault in faults]) if faults else None,
     )
     process.until = lambda begin: eventually(
         lambda: any(line.startswith(begin) for line in read_logs(logs)), begin
@@ -585,3 +595,42 @@ def a_corporate_proxy():
 @scene
 def a_corporate_proxy_that_is_none():
     run("/bin/true", flags=["--upstream-proxy", "ftp://192.0.2.1"], code=1)
+
+
+# -- a gateway -------------------------------------------------------------------------------------
+
+
+class Talk:
+    """A gateway with that policy, and the environment of its sandbox."""
+
+    def __init__(self, policy):
+        import gateway  # it makes the messages of proto/, which only this needs
+
+        self.pb = gateway.sandbox_pb
+        self.to = gateway.Gateway(self.pb.GetSandboxConfigResponse(policy=policy, version=1))
+        self.env = {
+            "OPENSHELL_SANDBOX_ID": "id",
+            "OPENSHELL_ENDPOINT": self.to.url,
+            "OPENSHELL_SANDBOX_TOKEN": "token-1",
+            "OPENSHELL_SANDBOX_UID": str(USER),
+            "OPENSHELL_SANDBOX_GID": str(USER),
+        }
+
+
+@scene
+def a_gateway_without_a_policy():
+    talk = Talk(None)
+    with started("/bin/sleep", "60", env=talk.env, by_file=False) as process:
+        process.until("NET:OPEN [INFO] [msg:supervisor session established")
+        talk.to.sessions[0].end()
+        process.until("NET:FAIL [LOW] [reason:supervisor session failed")
+        process.send_signal(signal.SIGTERM)
+    talk.to.stop()
+
+
+@scene
+def a_gateway_whose_policy_is_none():
+    talk = Talk(None)
+    talk.to.config.policy.filesystem.read_only.append("no/path")
+    run("/bin/true", env=talk.env, by_file=False)
+    talk.to.stop()

@@ -252,24 +252,6 @@ class Policy(RootPocket, unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("/no/such: No such file or directory", done.stderr)
 
-    def test_a_gateway_is_not_called_by_this_version(self):
-        done = subprocess.run(
-            [
-                self.machine.binary,
-                "sandbox",
-                "--sandbox-id",
-                "x",
-                "--openshell-endpoint",
-                "http://gw:1",
-            ],
-            env={"OPENSHELL_SANDBOX_UID": "1000", "OPENSHELL_SANDBOX_GID": "1000"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("starts no workload without one", done.stderr)
-
     def test_rego_is_accepted_and_not_interpreted(self):
         done = self.shell("exit 3", options=("--policy-rules", "/no/such.rego"))
         self.assertEqual(done.returncode, 3)

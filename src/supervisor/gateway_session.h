@@ -1,0 +1,29 @@
+/*
+ * The session with the gateway (supervisor contract 3.1 to 3.3): one call that stays open, and for as long as it
+ * is accepted the sandbox is Ready. When it is lost, whatever the reason, it is opened anew, after a pause that
+ * grows from 1 s to 30 s and begins anew once a session was accepted; the sandbox does not notice.
+ *
+ * Relays are not in this version: each is answered with a failure that says so.
+ */
+#ifndef OPENSHELL_SUPERVISOR_GATEWAY_SESSION_H
+#define OPENSHELL_SUPERVISOR_GATEWAY_SESSION_H
+
+#include "ocsf/ocsf.h"
+#include "supervisor/gateway.h"
+
+struct gateway_session;
+
+struct gateway_session_config {
+	struct loop *loop;
+	struct resolver *resolver;
+	const struct gateway *gateway; /* all borrowed until gateway_session_free */
+	struct ocsf *events;
+	const char *sandbox_id, *instance_id;
+};
+
+/* Opens it in a later turn; never gives up. */
+struct gateway_session *gateway_session_start(const struct gateway_session_config *config);
+/* Ends it; takes NULL. */
+void gateway_session_free(struct gateway_session *s);
+
+#endif

@@ -1,0 +1,78 @@
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "supervisor/gateway_config.h"
+#include "supervisor/tell.h"
+#include "supervisor/uplink.h"
+
+int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
+		     Openshell__Sandbox__V1__GetSandboxConfigResponse **config, struct err *e)
+{
+	u->used = true;
+	u->sandbox_id = o->sandbox_id;
+	u->events = events;
+	uuid_random(u->instance_id);
+	if (gateway_init(&u->gateway, o->endpoint, e) < 0)
+		return -1;
+	tell_config(events, "loading", OCSF_INFORMATIONAL,
+		    "Fetching sandbox policy from the gateway [endpoint:%s]", o->endpoint);
+	return gateway_config_fetch(config, &u->gateway, o->sandbox_id, e);
+}
+
+int uplink_start(struct uplink *u, struct loop *l, struct err *e)
+{
+	if (resolver_new(&u->resolver, l, e) < 0)
+		return -1;
+	const struct gateway_session_config config = {
+		.loop = l,
+		.resolver = u->resolver,
+		.gateway = &u->gateway,
+		.events = u->events,
+		.sandbox_id = u->sandbox_id,
+		.instance_id = u->instance_id,
+	};
+	u->session = gateway_session_start(&config);
+	return 0;
+}
+
+static void reported(void *owner, const struct err *why)
+{
+	struct uplink *u = owner;
+
+	if (why != NULL)
+		log_warn("the gateway does not want to know how the main process ended",
+			 "reason=%s", why->text);
+	else
+		log_info("the gateway knows how the main process ended");
+	u->reported(u->owner);
+}
+
+void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*done)(void *owner),
+		   void *owner)
+{
+	gateway_session_free(steal(&u->session));
+	u->reported = done;
+	u->owner = owner;
+	const struct exit_report_config config = {
+		.loop = l,
+		.resolver = u->resolver,
+		.gateway = &u->gateway,
+		.sandbox_id = u->sandbox_id,
+		.instance_id = u->instance_id,
+		.exit_code = exit_code,
+		.done = reported,
+		.owner = u,
+	};
+	u->report = exit_report_start(&config);
+}
+
+void uplink_fini(struct uplink *u)
+{
+	if (!u->used)
+		return;
+	gateway_session_free(u->session);
+	exit_report_free(u->report);
+	resolver_free(u->resolver);
+	gateway_fini(&u->gateway);
+	*u = (struct uplink){0};
+}

@@ -1,0 +1,43 @@
+/*
+ * What a sandbox has with its gateway, in the order of its life (supervisor contract 1.9, 1.10): its configuration
+ * before the wall, the session while its main process runs, the report of how that ended. Called by supervisor.c;
+ * where no gateway is named, or the policy is a local file, it is not used.
+ */
+#ifndef OPENSHELL_SUPERVISOR_UPLINK_H
+#define OPENSHELL_SUPERVISOR_UPLINK_H
+
+#include "base/util.h"
+#include "ocsf/ocsf.h"
+#include "sandbox.pb-c.h"
+#include "supervisor/exit_report.h"
+#include "supervisor/options.h"
+#include "supervisor/gateway_session.h"
+
+struct uplink {
+	bool used;
+	struct gateway gateway;
+	struct resolver *resolver;
+	struct gateway_session *session;
+	struct exit_report *report;
+	char instance_id[UUID_TEXT]; /* of the main process of this start */
+	const char *sandbox_id;      /* borrowed from the options */
+	struct ocsf *events;
+	void (*reported)(void *owner);
+	void *owner;
+};
+
+/* Learns where the gateway is, takes the token out of the environment, and asks for the configuration: *config is
+ * the caller's, by protobuf's own free. Blocks; before anything is forked that stays. Released by uplink_fini,
+ * also on failure. */
+int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
+		     Openshell__Sandbox__V1__GetSandboxConfigResponse **config, struct err *e);
+/* Opens the session: the main process runs. */
+int uplink_start(struct uplink *u, struct loop *l, struct err *e);
+/* Ends the session and tells how the main process ended; reported is called once, when that is acknowledged or
+ * refused for good. */
+void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*reported)(void *owner),
+		   void *owner);
+/* All of it; before its loop. An uplink of zeroes is released too. */
+void uplink_fini(struct uplink *u);
+
+#endif

@@ -1,0 +1,217 @@
+"""A scripted gateway in grpcio: what a supervisor calls, and ways to misbehave."""
+
+import concurrent.futures
+import os
+import queue
+import subprocess
+import sys
+import threading
+
+import hosts  # noqa: F401  (the path to the next)
+import runner
+
+runner.make_stubs()
+sys.path.insert(0, runner.STUBS)
+
+import grpc  # noqa: E402
+import openshell_pb2 as pb  # noqa: E402
+import sandbox_pb2 as sandbox_pb  # noqa: E402
+
+Code = grpc.StatusCode
+SERVICE = "openshell.v1.OpenShell"
+
+
+class Session:
+    """One ConnectSupervisor call: what the supervisor said, and what is to be said to it."""
+
+    def __init__(self):
+        self.hello, self.said, self.over = None, [], threading.Event()
+        self.replies = queue.Queue()
+
+    def say(self, **what):
+        self.replies.put(pb.GatewayMessage(**what))
+
+    def end(self, code=None, text=""):
+        """Ends the call in order, or with a status."""
+        self.replies.put((code, text))
+
+    def said_of(self, kind):
+        return [getattr(m, kind) for m in self.said if m.WhichOneof("payload") == kind]
+
+
+class Gateway:
+    """Answers with config; calls a token of which is not in tokens are refused. Scripts: `failures` of a method
+    are (code, text), one for each call until there are none left; `accepts` False leaves hellos unanswered."""
+
+    def __init__(self, config=None, tokens=("token-1",), tls=None):
+        self.config = config or sandbox_pb.GetSandboxConfigResponse()
+        self.tokens, self.tls, self.port = set(tokens), tls, 0
+        self.failures = {"GetSandboxConfig": [], "ConnectSupervisor": [], "ReportMainProcessExit": []}
+        self.accepts, self.heartbeat = True, 15
+        self.calls, self.sessions, self.exits = [], [], []
+        self.server = None
+        self.start()
+
+    def start(self):
+        self.server = grpc.server(
+            concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)]
+        )
+        self.server.add_generic_rpc_handlers((self.handlers(),))
+        address = f"127.0.0.1:{self.port}"
+        if self.tls:
+            self.port = self.server.add_secure_port(address, self.tls)
+        else:
+            self.port = self.server.add_insecure_port(address)
+        assert self.port, address
+        self.server.start()
+
+    def stop(self):
+        """Cuts all connections and listens no more; start() listens on the same port."""
+        stopped = self.server.stop(None)
+        for session in self.sessions:
+            session.end()
+        stopped.wait()
+
+    @property
+    def url(self):
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+
+    # -- the service -------------------------------------------------------------------------------
+
+    def handlers(self):
+        def unary(method, request):
+            return grpc.unary_unary_rpc_method_handler(
+                method,
+                request_deserializer=request.FromString,
+                response_serializer=lambda m: m.SerializeToString(),
+            )
+
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "GetSandboxConfig": unary(self.get_config, sandbox_pb.GetSandboxConfigRequest),
+                "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
+                "ConnectSupervisor": grpc.stream_stream_rpc_method_handler(
+                    self.connect,
+                    request_deserializer=pb.SupervisorMessage.FromString,
+                    response_serializer=lambda m: m.SerializeToString(),
+                ),
+            },
+        )
+
+    def admit(self, method, context):
+        bearer = dict(context.invocation_metadata()).get("authorization", "")
+        self.calls.append((method, bearer))
+        if bearer.removeprefix("Bearer ") not in self.tokens:
+            context.abort(Code.UNAUTHENTICATED, "token expired")
+        if self.failures[method]:
+            context.abort(*self.failures[method].pop(0))
+
+    def get_config(self, request, context):
+        self.admit("GetSandboxConfig", context)
+        return self.config
+
+    def exit(self, request, context):
+        self.admit("ReportMainProcessExit", context)
+        self.exits.append(request)
+        return pb.ReportMainProcessExitResponse()
+
+    def connect(self, requests, context):
+        self.admit("ConnectSupervisor", context)
+        session = Session()
+        session.hello = next(requests).hello
+
+        def listen():
+            try:
+                for message in requests:
+                    session.said.append(message)
+            except grpc.RpcError:
+                pass
+            session.over.set()
+            session.end()
+
+        threading.Thread(target=listen, daemon=True).start()
+        self.sessions.append(session)
+        if self.accepts:
+            self.accept(session)
+        while True:
+            reply = session.replies.get()
+            if not isinstance(reply, tuple):
+                yield reply
+            elif reply[0] is None:
+                return
+            else:
+                context.abort(*reply)
+
+    def accept(self, session):
+        session.say(
+            session_accepted=pb.SessionAccepted(
+                session_id=f"session-{len(self.sessions)}", heartbeat_interval_secs=self.heartbeat
+            )
+        )
+
+
+def policy_of(machine, user):
+    """A policy that lets the program `hosts` reach the allowed server."""
+    host, port = machine.server.allowed.split(":")
+    paths = ["/bin", "/sbin", "/lib64", "/usr", "/lib", "/etc", "/proc", machine.path("programs")]
+    rule = sandbox_pb.NetworkPolicyRule(
+        name="server",
+        endpoints=[sandbox_pb.NetworkEndpoint(host=host, port=int(port))],
+        binaries=[sandbox_pb.NetworkBinary(path=machine.program)],
+    )
+    return sandbox_pb.SandboxPolicy(
+        version=1,
+        filesystem=sandbox_pb.FilesystemPolicy(read_only=paths, read_write=["/dev/null", "/tmp"]),
+        landlock=sandbox_pb.LandlockPolicy(compatibility="best_effort"),
+        process=sandbox_pb.ProcessPolicy(run_as_user=str(user), run_as_group=str(user)),
+        network_policies={"server": rule},
+    )
+
+
+class Certificates:
+    """An authority, and certificates by it for a gateway named gateway.test and for its clients."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self.run("req", "-x509", "-subj", "/CN=authority", *self.new_key("ca"), "-out", self.path("ca.crt"))
+        self.sign("server", "subjectAltName=DNS:gateway.test")
+        self.sign("client", "subjectAltName=DNS:client.test")
+        for name in os.listdir(folder):
+            os.chmod(self.path(name), 0o644)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def run(self, *words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+
+    def new_key(self, name):
+        return "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path(name + ".key")
+
+    def sign(self, name, extension):
+        request, made = self.path(name + ".csr"), self.path(name + ".crt")
+        with open(self.path("extension"), "w", encoding="utf-8") as f:
+            f.write(extension + "\n")
+        self.run("req", "-subj", f"/CN={name}", *self.new_key(name), "-out", request)
+        by = "-CA", self.path("ca.crt"), "-CAkey", self.path("ca.key"), "-CAcreateserial"
+        self.run("x509", "-req", "-in", request, *by, "-extfile", self.path("extension"), "-out", made)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def server(self):
+        pair = self.read("server.key"), self.read("server.crt")
+        return grpc.ssl_server_credentials([pair], self.read("ca.crt"), require_client_auth=True)
+
+    def environment(self, **changes):
+        names = {
+            "OPENSHELL_TLS_CA": self.path("ca.crt"),
+            "OPENSHELL_TLS_CERT": self.path("client.crt"),
+            "OPENSHELL_TLS_KEY": self.path("client.key"),
+            "OPENSHELL_GATEWAY_TLS_SERVER_NAME": "gateway.test",
+        }
+        names.update(changes)
+        return list(names.items())
