@@ -230,8 +230,8 @@ test-aarch64:
 
 OURS := $(shell find src test -name '*.[ch]' 2>/dev/null)
 
-check: check-format check-layers check-events check-headers check-cppcheck check-elf check-size \
-		check-sanitizers
+check: check-format check-layers check-events check-headers check-cppcheck check-symbols check-elf \
+		check-size check-sanitizers
 	@echo "check: everything holds"
 
 check-format: | build/setup-check
@@ -260,6 +260,9 @@ check-cppcheck: | build/setup-check
 		--inline-suppr --suppressions-list=scripts/cppcheck.suppress \
 		--library=scripts/cppcheck.cfg --cppcheck-build-dir=build/cppcheck -Isrc src test
 	@echo "cppcheck: nothing to complain about"
+
+check-symbols: $(LIB)
+	@scripts/symbols $(LIB)
 
 check-elf: $(BIN) | build/setup-check
 	@scripts/elf $(BIN) $(TARGET)
