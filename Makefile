@@ -322,7 +322,7 @@ clean:
 help:
 	@scripts/help
 
-.PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers \
+.PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers check-symbols \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
 	test-attack test-cluster test-events test-grpc test-interop test-podman test-programs test-unit vendor-update
 

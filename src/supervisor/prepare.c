@@ -226,35 +226,46 @@ static int decide_who(struct preparing *p, struct err *e)
 
 /* ---- files ---- */
 
-static int prepare_workspace(struct preparing *p, struct err *e)
+int prepare_workspace(struct ocsf *events, struct err *e)
 {
 	const char *dir = getenv("OPENSHELL_PREPARE_WORKSPACE");
-	const struct identity *id = &p->out->who.id;
 	struct workspace_copied done;
+	struct err why;
+	uint64_t uid, gid;
+
+	if (str_empty(dir))
+		return 0;
+	if (!driver_ids(&uid, &gid))
+		return err_set(e, EINVAL,
+			       "workspace %s: OPENSHELL_SANDBOX_UID and OPENSHELL_SANDBOX_GID do "
+			       "not say whose it is",
+			       dir);
+	if (workspace_prepare(dir, (uid_t)uid, (gid_t)gid, &done, &why, e) < 0)
+		return err_wrap(e, "workspace %s", dir);
+	if (why.text[0] != '\0')
+		tell_config(events, "degraded", OCSF_MEDIUM,
+			    "Workspace not seeded from the image [dir:%s reason:%s]", dir,
+			    why.text);
+	else
+		tell_config(events, "configured", OCSF_INFORMATIONAL,
+			    "Workspace ready [dir:%s files:%zu folders:%zu links:%zu skipped:%zu]",
+			    dir, done.files, done.folders, done.links, done.skipped);
+	return 0;
+}
+
+/* A container's /sandbox, where the driver has not named a workspace to be prepared. */
+static void give_sandbox_folder(struct preparing *p)
+{
+	const struct identity *id = &p->out->who.id;
 	struct err why;
 	size_t given;
 
-	if (!str_empty(dir)) {
-		if (workspace_prepare(dir, id->uid, id->gid, &done, &why, e) < 0)
-			return err_wrap(e, "workspace %s", dir);
-		if (why.text[0] != '\0')
-			tell_config(p->events, "degraded", OCSF_MEDIUM,
-				    "Workspace not seeded from the image [dir:%s reason:%s]", dir,
-				    why.text);
-		else
-			tell_config(p->events, "configured", OCSF_INFORMATIONAL,
-				    "Workspace ready [dir:%s files:%zu folders:%zu links:%zu "
-				    "skipped:%zu]",
-				    dir, done.files, done.folders, done.links, done.skipped);
-		return 0;
-	}
-	if (!first_in_container() || !p->out->who.changes ||
-	    str_empty(getenv("OPENSHELL_SANDBOX_UID")))
-		return 0;
+	if (!str_empty(getenv("OPENSHELL_PREPARE_WORKSPACE")) || !first_in_container() ||
+	    !p->out->who.changes || str_empty(getenv("OPENSHELL_SANDBOX_UID")))
+		return;
 	if (files_give("/sandbox", id->uid, id->gid, &given, &why) < 0)
 		tell_config(p->events, "degraded", OCSF_MEDIUM,
 			    "Workspace not given to the sandbox [reason:%s]", why.text);
-	return 0;
 }
 
 /* Folders that the policy lets the sandbox write, and that are not there. What cannot be made is told as a
@@ -282,8 +293,8 @@ static int prepare_files(struct preparing *p, struct err *e)
 	struct prepared *out = p->out;
 	size_t added;
 
-	if (prepare_workspace(p, e) < 0 ||
-	    files_paths(out->policy, p->o->workdir, &out->paths, &added, e) < 0)
+	give_sandbox_folder(p);
+	if (files_paths(out->policy, p->o->workdir, &out->paths, &added, e) < 0)
 		return -1;
 	if (added > 0)
 		tell_config(p->events, "enriched", OCSF_INFORMATIONAL,

@@ -22,6 +22,10 @@ struct prepared {
 	struct seccomp_filter filter;
 };
 
+/* Gives the folder that the driver names (OPENSHELL_PREPARE_WORKSPACE) to the sandbox's ids and fills it from the
+ * image, as an init container of the peers' driver does: before anything else, and whatever the gateway says. */
+int prepare_workspace(struct ocsf *events, struct err *e);
+
 /* config is what the gateway says (borrowed), or NULL: then the policy is a file that o names. Where the gateway
  * has none for this sandbox, or one that cannot be put in force, the restrictive default takes its place (contract
  * 2.5). *out is released by prepared_fini, also on failure. */

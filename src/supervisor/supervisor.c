@@ -547,7 +547,7 @@ static int start(struct supervisor *s, struct err *e)
 	open_events(s);
 	if (main_spec_resolve(&s->spec, s->o->command, getenv("OPENSHELL_MAIN_PROCESS_SPEC"), e) <
 		    0 ||
-	    configure(s, e) < 0)
+	    prepare_workspace(s->events, e) < 0 || configure(s, e) < 0)
 		return -1;
 	hold_signals();
 	if (raise_wall(s, e) < 0 || loop_new(&s->loop, e) < 0 || take_signals(s, e) < 0 ||

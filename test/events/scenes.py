@@ -490,11 +490,18 @@ def a_policy_that_insists_on_landlock():
     run("/bin/true", faults=[refuse("landlock_create_ruleset", ENOSYS)], rules=rules, code=1)
 
 
+IDS = {"OPENSHELL_SANDBOX_UID": str(USER), "OPENSHELL_SANDBOX_GID": str(USER)}
+
+
+def workspace_of(m):
+    return {**IDS, "OPENSHELL_PREPARE_WORKSPACE": m.path("workspace")}
+
+
 @scene
 def a_workspace():
     m = machine()
     m.fresh("workspace")
-    run("/bin/true", env={"OPENSHELL_PREPARE_WORKSPACE": m.path("workspace")})
+    run("/bin/true", env=workspace_of(m))
 
 
 @scene
@@ -502,10 +509,7 @@ def a_workspace_whose_image_cannot_be_seen():
     m = machine()
     m.fresh("workspace")
     hidden = refuse("open_tree", EPERM)
-    run("/bin/true", faults=[hidden], env={"OPENSHELL_PREPARE_WORKSPACE": m.path("workspace")})
-
-
-IDS = {"OPENSHELL_SANDBOX_UID": str(USER), "OPENSHELL_SANDBOX_GID": str(USER)}
+    run("/bin/true", faults=[hidden], env=workspace_of(m))
 
 
 @scene
