@@ -22,13 +22,12 @@ static int open_file(const char *path, struct err *e)
 	return steal_fd(&fd);
 }
 
-/* Up to max bytes. Returns how many, or -1 with errno. */
-static ssize_t read_all(int fd, char *to, size_t max)
+ssize_t file_read_all(int fd, void *to, size_t max)
 {
 	size_t n = 0;
 
 	while (n < max) {
-		ssize_t got = read(fd, to + n, max - n);
+		ssize_t got = read(fd, (char *)to + n, max - n);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -40,6 +39,22 @@ static ssize_t read_all(int fd, char *to, size_t max)
 	return (ssize_t)n;
 }
 
+int file_write_all(int fd, const void *from, size_t n)
+{
+	const char *p = from;
+
+	while (n > 0) {
+		ssize_t put = write(fd, p, n);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -1;
+		p += put;
+		n -= (size_t)put;
+	}
+	return 0;
+}
+
 int file_read(const char *path, size_t max, char **out, size_t *n, struct err *e)
 {
 	_cleanup_close_ int fd = open_file(path, e);
@@ -47,7 +62,7 @@ int file_read(const char *path, size_t max, char **out, size_t *n, struct err *e
 		return -1;
 	/* one byte more than may be, so that one too many is seen */
 	_cleanup_free_ char *text = xmalloc(max + 1);
-	ssize_t got = read_all(fd, text, max + 1);
+	ssize_t got = file_read_all(fd, text, max + 1);
 	if (got < 0)
 		return err_sys(e, "read %s", path);
 	if ((size_t)got <= max) {

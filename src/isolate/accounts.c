@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "isolate/accounts.h"
 
@@ -191,15 +192,10 @@ int accounts_read(int root, const char *path, char **out, size_t *n, struct err 
 			       ACCOUNTS_FILE_MAX);
 	/* one byte more than it should have shows a file that grows meanwhile */
 	_cleanup_free_ char *text = xmalloc(ACCOUNTS_FILE_MAX + 1);
-	while (*n <= ACCOUNTS_FILE_MAX) {
-		ssize_t r = read(fd, text + *n, ACCOUNTS_FILE_MAX + 1 - *n);
-
-		if (r < 0)
-			return err_sys(e, "the image's /%s", path);
-		if (r == 0)
-			break;
-		*n += (size_t)r;
-	}
+	ssize_t got = file_read_all(fd, text, ACCOUNTS_FILE_MAX + 1);
+	if (got < 0)
+		return err_sys(e, "the image's /%s", path);
+	*n = (size_t)got;
 	if (*n > ACCOUNTS_FILE_MAX)
 		return err_set(e, E2BIG, "the image's /%s: more than %d bytes", path,
 			       ACCOUNTS_FILE_MAX);

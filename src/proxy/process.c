@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "proxy/process.h"
 
@@ -28,21 +29,7 @@ int process_err(struct err *e, pid_t pid, const char *what)
 ssize_t process_read(int dir, const char *name, char *text, size_t size)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	size_t n = 0;
-
-	if (fd < 0)
-		return -1;
-	while (n < size) {
-		ssize_t got = read(fd, text + n, size - n);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	return (ssize_t)n;
+	return fd < 0 ? -1 : file_read_all(fd, text, size);
 }
 
 /* With one read: it is given out whole. */

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "supervisor/copy_file.h"
 
@@ -8,20 +9,6 @@ enum {
 	AT_ONCE = 1 << 24,
 	BUFFER = 65536,
 };
-
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t put = write(fd, p, n);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -1;
-		p += put;
-		n -= (size_t)put;
-	}
-	return 0;
-}
 
 static int copy_by_hand(int from, int to)
 {
@@ -33,7 +20,7 @@ static int copy_by_hand(int from, int to)
 			continue;
 		if (n <= 0)
 			return (int)n;
-		if (write_all(to, buffer, (size_t)n) < 0)
+		if (file_write_all(to, buffer, (size_t)n) < 0)
 			return -1;
 	}
 }

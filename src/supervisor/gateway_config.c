@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/util.h"
@@ -45,21 +46,16 @@ struct fetch {
 
 /* ---- the child ---- */
 
-static void write_all(int fd, const void *p, size_t n)
+/* When nobody listens any more there is nobody to tell. */
+static void say(int out, char what, const void *p, size_t n)
 {
-	while (n > 0) {
-		ssize_t w = write(fd, p, n);
-		if (w < 0 && errno != EINTR)
-			return; /* nobody listens any more */
-		p = (const char *)p + MAX(w, 0);
-		n -= (size_t)MAX(w, 0);
-	}
+	if (file_write_all(out, &what, 1) == 0)
+		(void)file_write_all(out, p, n);
 }
 
 static void tell(struct fetch *f, char what, const void *p, size_t n)
 {
-	write_all(f->out, &what, 1);
-	write_all(f->out, p, n);
+	say(f->out, what, p, n);
 	loop_stop(f->loop, 0);
 }
 
@@ -152,8 +148,7 @@ static _Noreturn void fetch(const struct gateway *g, const char *sandbox_id, int
 	struct err e;
 
 	if (loop_new(&f.loop, &e) < 0 || resolver_new(&f.resolver, f.loop, &e) < 0) {
-		write_all(out, (char[]){FAILURE}, 1);
-		write_all(out, e.text, strlen(e.text));
+		say(out, FAILURE, e.text, strlen(e.text));
 	} else {
 		try(&f);
 		loop_run(f.loop);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/util.h"
 #include "isolate/accounts.h"
 #include "supervisor/passwd.h"
@@ -33,19 +34,6 @@ char *passwd_replace(struct str text, const char *name, const char *line)
 	return buf_take(&out);
 }
 
-static int write_whole(int fd, struct str text)
-{
-	while (text.n > 0) {
-		ssize_t n = write(fd, text.p, text.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text = str_sub(text.p + n, text.n - (size_t)n);
-	}
-	return 0;
-}
-
 static int replace_file(int etc, const char *name, struct str text, struct err *e)
 {
 	char fresh[64];
@@ -56,7 +44,7 @@ static int replace_file(int etc, const char *name, struct str text, struct err *
 		openat(etc, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_sys(e, "write the image's /etc/%s", name);
-	if (write_whole(fd, text) < 0 || fchmod(fd, 0644) < 0 ||
+	if (file_write_all(fd, text.p, text.n) < 0 || fchmod(fd, 0644) < 0 ||
 	    renameat(etc, fresh, etc, name) < 0) {
 		err_sys(e, "write the image's /etc/%s", name);
 		unlinkat(etc, fresh, 0);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -128,21 +129,18 @@ static int read_file(struct allowlist *a, char **text, size_t *n, struct err *e)
 {
 	_cleanup_close_ int fd = open(a->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	_cleanup_free_ char *p = NULL;
-	size_t got = 0;
 
 	if (fd < 0 || fstat(fd, &a->seen) < 0)
 		return err_sys(e, "operator namespace file %s", a->path);
 	p = xmalloc(FILE_MAX);
-	for (ssize_t r = 1; r > 0 && got < FILE_MAX; got += (size_t)MAX(r, 0)) {
-		r = read(fd, p + got, FILE_MAX - got);
-		if (r < 0)
-			return err_sys(e, "operator namespace file %s", a->path);
-	}
+	ssize_t got = file_read_all(fd, p, FILE_MAX);
+	if (got < 0)
+		return err_sys(e, "operator namespace file %s", a->path);
 	if (got == FILE_MAX)
 		return err_set(e, EFBIG, "operator namespace file %s: larger than %d bytes",
 			       a->path, FILE_MAX);
 	*text = steal(&p);
-	*n = got;
+	*n = (size_t)got;
 	return 0;
 }
 
