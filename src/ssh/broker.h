@@ -5,14 +5,21 @@
  * travel with the answers (fdpass.h). The supervisor's side is src/supervisor/ssh_broker.h.
  *
  *	session                                            supervisor
+ *	                                           <----   SSH_BEGIN, once: the client may be served
  *	SSH_SHELL, SSH_EXEC, SSH_SFTP, SSH_MAIN,   ---->   starts, attaches or connects it
  *	SSH_CONNECT
  *	                                           <----   SSH_STARTED with descriptors, or SSH_REFUSED
  *	SSH_SIGNAL                                 ---->   to what was started
  *	                                           <----   SSH_EXITED, once, when it has ended
- *	SSH_CLOSE                                  ---->   the channel is closed: the id is free again
+ *	SSH_CLOSE                                  ---->   the channel is closed: nothing more about it
  *
- * The pair's end is the session's end: the supervisor then hangs up what it has started.
+ * The pair's end is the session's end: the supervisor then hangs up what it has started. When it is the
+ * supervisor that closes its end, the session ends at once; before SSH_BEGIN, without having read or
+ * written a byte of SSH.
+ *
+ * A packet is always a whole struct ssh_packet. The session numbers what it asks for from 1 upwards and uses
+ * no number twice: what the supervisor says about a number that was closed meanwhile is dropped (its
+ * descriptors are closed).
  */
 #ifndef OPENSHELL_SSH_BROKER_H
 #define OPENSHELL_SSH_BROKER_H
@@ -39,11 +46,13 @@ enum ssh_message {
 	SSH_STARTED, /* with a terminal: its master; SSH_MAIN, SSH_CONNECT: a socket; else stdin, stdout, stderr */
 	SSH_REFUSED,
 	SSH_EXITED,
+	/* the supervisor says, once and first */
+	SSH_BEGIN,
 };
 
 struct ssh_packet {
 	uint32_t message;
-	uint32_t channel; /* the session's own number, unique among those that are open */
+	uint32_t channel; /* the session's own number; 0: SSH_BEGIN, which is about none */
 	union {
 		struct {
 			uint32_t text_n;             /* SSH_EXEC */
