@@ -214,6 +214,10 @@ test-interop: $(BIN) $(B)/test/interop/interop | build/setup-test
 test-cluster: $(HOSTS_NEEDS) | build/setup-cluster
 	@OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $(HOSTS)) test/cluster/run
 
+# The real gateway and CLI, whose paths OPENSHELL_PEER_GATEWAY and OPENSHELL_PEER_CLI are: who has none skips it.
+test-peer: $(HOSTS_NEEDS) | build/setup-podman
+	@$(filter OPENSHELL_%,$(RUN_HOSTS)) test/peer/run
+
 demo: $(BIN) | build/setup-test
 	@OPENSHELL_BINARY=$(abspath $(BIN)) scripts/demo-run
 
@@ -324,6 +328,6 @@ help:
 
 .PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers check-symbols \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-attack test-cluster test-events test-grpc test-interop test-podman test-programs test-unit vendor-update
+	test-attack test-cluster test-events test-grpc test-interop test-peer test-podman test-programs test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

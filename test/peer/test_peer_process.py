@@ -1,0 +1,364 @@
+"""The CLI's commands on a sandbox that is a plain process: our supervisor, started as a driver starts it."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import unittest
+
+import peer
+from driver import Driver
+from hosts import eventually, policy
+from machine import machine
+from peer import DETACH, Gateway, free_port
+
+STAY = ["sleep", "600"]
+HOSTS = "/usr/local/bin/hosts"  # the workload's program, in the sandbox
+ECHO = """
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", {port})); s.listen()
+while True:
+    c, _ = s.accept()
+    while (data := c.recv(65536)): c.sendall(data)
+    c.close()
+"""
+
+
+class WithSandboxes:
+    """Brings the gateway, and machine(); each test makes sandboxes of its own."""
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.gateway.stop()
+        cls.driver.close()
+
+    def cli(self, *words, code=0, **how):
+        done = self.gateway.cli(*words, **how)
+        self.assertEqual(done.returncode, code, f"{words}: {done.stdout}{done.stderr}")
+        return done
+
+    def create(self, name, *words, command=STAY):
+        self.addCleanup(self.gateway.cli, "sandbox", "delete", name)
+        return self.cli("sandbox", "create", "--name", name, "--detach", *words, "--", *command)
+
+    def execute(self, name, *command, options=("--no-tty",), **how):
+        return self.cli("sandbox", "exec", "-n", name, *options, "--", *command, **how)
+
+    def terminal(self, *words, **how):
+        made = self.gateway.on_terminal(*words, **how)
+        self.addCleanup(made.close)
+        return made
+
+    def background(self, *words, **how):
+        """A command of the CLI that is ended with the test."""
+        process = self.gateway.begin(*words, **how)
+
+        def end():
+            process.terminate()
+            process.wait()
+            for stream in process.stdin, process.stdout:
+                if stream:
+                    stream.close()
+
+        self.addCleanup(end)
+        return process
+
+    def phase_is(self, name, phase):
+        eventually(lambda: self.gateway.phase(name) == phase, lambda: self.gateway.phase(name), pause=0.05)
+
+    def policy_file(self, program=HOSTS):
+        text = json.loads(policy(self.machine.server, program, None))
+        text["filesystem_policy"] = {
+            "include_workdir": True,
+            "read_only": ["/bin", "/sbin", "/lib", "/lib64", "/usr", "/etc", "/proc", "/dev/urandom"],
+            "read_write": ["/tmp", "/dev/null"],
+        }
+        text["process"] = {"run_as_user": "sandbox", "run_as_group": "sandbox"}
+        return self.machine.write(f"policy-{os.urandom(4).hex()}.yaml", json.dumps(text))
+
+
+class Life:
+    def test_create_list_get_delete(self):
+        done = self.create("life", "--label", "kind=test")
+        self.assertIn("Created sandbox: life", done.stdout)
+        self.assertRegex(self.cli("sandbox", "list").stdout, r"(?m)^life .* Ready\s*$")
+        self.assertEqual(self.cli("sandbox", "list", "--names", "--selector", "kind=test").stdout.split(), ["life"])
+        self.assertRegex(self.cli("sandbox", "get", "life").stdout, r"Phase:\s+Ready")
+        self.assertIn("Deleted sandbox life", self.cli("sandbox", "delete", "life").stdout)
+        eventually(lambda: self.gateway.phase("life") is None)
+
+    def test_created_where_there_is_no_terminal(self):
+        """Then `create` does not attach, but ends once it is Ready."""
+        self.addCleanup(self.gateway.cli, "sandbox", "delete", "plain")
+        self.cli("sandbox", "create", "--name", "plain", "--", *STAY)
+        self.assertEqual(self.gateway.phase("plain"), "Ready")
+
+    def test_a_main_process_that_ends(self):
+        self.create("ends", command=["sh", "-c", "sleep 1; exit 3"])
+        self.phase_is("ends", "Error")
+        done = self.cli("sandbox", "exec", "-n", "ends", "--no-tty", "--", "true", code=1)
+        self.assertIn("not ready", done.stderr)
+        self.assertIn("must be Ready to stop", self.cli("sandbox", "stop", "ends", code=1).stderr)
+
+    def test_a_main_process_that_ends_at_once(self):
+        self.addCleanup(self.gateway.cli, "sandbox", "delete", "short")
+        self.gateway.cli("sandbox", "create", "--name", "short", "--detach", "--", "false")
+        self.phase_is("short", "Error")
+
+    def test_stop_and_start(self):
+        self.create("again")
+        self.execute("again", "sh", "-c", "echo kept >/sandbox/file")
+        self.cli("sandbox", "stop", "again")
+        self.assertEqual(self.gateway.phase("again"), "Stopped")
+        self.assertIn("not ready", self.execute("again", "true", code=1).stderr)
+        self.cli("sandbox", "start", "again")
+        self.assertEqual(self.gateway.phase("again"), "Ready")
+        self.assertEqual(self.execute("again", "cat", "/sandbox/file").stdout, "kept\n")
+
+    def test_the_gateway_comes_back(self):
+        self.create("outlives")
+        self.gateway.stop(signal.SIGKILL)
+        self.gateway.start()
+        self.phase_is("outlives", "Ready")
+        eventually(lambda: self.gateway.cli("sandbox", "exec", "-n", "outlives", "--", "true").returncode == 0)
+
+
+class Exec:
+    def test_streams_and_exit_code(self):
+        self.create("exec")
+        done = self.execute("exec", "sh", "-c", "echo out; echo err >&2; exit 42", code=42)
+        self.assertEqual((done.stdout, done.stderr), ("out\n", "err\n"))
+        self.assertEqual(self.execute("exec", "sh", "-c", "kill -TERM $$", code=128 + signal.SIGTERM).stdout, "")
+        self.assertEqual(self.execute("exec", "/no/such/program", code=127).stdout, "")
+
+    def test_stdin(self):
+        self.create("stdin")
+        given = os.urandom(768 << 10)  # the gateway takes no message of 1 MiB
+        done = self.execute("stdin", "sha256sum", stdin=given)
+        self.assertEqual(done.stdout.split()[0], hashlib.sha256(given).hexdigest())
+        self.assertEqual(self.execute("stdin", "cat", stdin=b"").stdout, "")
+
+    def test_much_stdout(self):
+        self.create("much")
+        size = 64 << 20
+        done = self.execute("much", "head", "-c", str(size), "/dev/zero", text=False)
+        self.assertEqual((len(done.stdout), done.stdout.count(b"\0")), (size, size))
+
+    def test_who_where_and_with_what(self):
+        self.create("who", "--env", "OF_THE_SANDBOX=1")
+        options = "--no-tty", "--workdir", "/tmp", "--env", "OF_THE_CALL=2"
+        done = self.execute("who", "sh", "-c", "id -un; pwd; echo $OF_THE_SANDBOX $OF_THE_CALL; env", options=options)
+        self.assertEqual(done.stdout.split("\n")[:3], ["sandbox", "/tmp", "1 2"])
+        self.assertIn("HTTPS_PROXY=http://10.200.0.1:3128", done.stdout)
+        self.assertNotIn("TOKEN", done.stdout)
+        self.assertEqual(self.execute("who", "pwd").stdout, "/sandbox\n")
+
+    def test_timeout(self):
+        self.create("timeout")
+        options = "--no-tty", "--timeout", "1"
+        self.execute("timeout", "sleep", "60", options=options, code=124)
+
+    def test_on_a_terminal(self):
+        self.create("tty")
+        shown = self.terminal("sandbox", "exec", "-n", "tty", "--tty", "--", "sh", "-c", "stty size; tty; read x; echo got $x; exit 5")
+        shown.until(b"40 100\r\n")
+        shown.until(b"/dev/pts/")
+        shown.type(b"words\r")
+        shown.until(b"got words")
+        self.assertEqual(shown.wait(), 5)
+
+    def test_a_window_changes(self):
+        self.create("window")
+        script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done"
+        shown = self.terminal("sandbox", "exec", "-n", "window", "--tty", "--", "sh", "-c", script)
+        shown.until(b"ready")
+        shown.resize(50, 120)
+        os.kill(shown.process.pid, signal.SIGWINCH)
+        shown.until(b"50 120")
+        shown.type(b"\x03")
+        shown.wait()
+
+
+class Attached:
+    def test_create_attaches_and_detaches(self):
+        self.addCleanup(self.gateway.cli, "sandbox", "delete", "shell")
+        shown = self.terminal("sandbox", "create", "--name", "shell", "--", "sh")
+        shown.type(b"echo $((6 * 7))\r")
+        shown.until(b"42\r\n")
+        shown.type(DETACH)
+        shown.wait()
+        self.assertEqual(self.gateway.phase("shell"), "Ready")
+        back = self.terminal("sandbox", "connect", "shell")
+        back.until(b"42")  # what was shown before
+        back.type(b"stty size\r")
+        back.until(b"40 100\r\n")
+        back.type(b"exit 7\r")
+        self.assertEqual(back.wait(), 7)
+        self.phase_is("shell", "Error")
+
+    def test_create_and_no_keep(self):
+        shown = self.terminal("sandbox", "create", "--name", "nokeep", "--no-keep", "--", "sh", "-c", "echo seen; sleep 1")
+        self.addCleanup(self.gateway.cli, "sandbox", "delete", "nokeep")
+        shown.until(b"seen")
+        shown.wait()
+        eventually(lambda: self.gateway.phase("nokeep") is None)
+
+    def test_connect_without_a_terminal(self):
+        self.create("pipes", command=["sh", "-c", "while read line; do echo got $line; done"])
+        done = subprocess.run(
+            [peer.CLI, "sandbox", "connect", "pipes"],
+            env=self.gateway.environment(),
+            input=b"one\ntwo\n" + DETACH,
+            capture_output=True,
+            timeout=peer.WAIT,
+            check=False,
+        )
+        self.assertEqual(done.stdout, b"got one\ngot two\n", done.stderr)
+
+
+class Ssh:
+    def ssh(self, *words, program="ssh", **how):
+        """OpenSSH with the host that `ssh-config` tells of."""
+        config = self.gateway.path("ssh_config")
+        how = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "timeout": peer.WAIT, **how}
+        return subprocess.run([program, "-F", config, *words], env=self.gateway.environment(), check=False, **how)
+
+    def config(self, name):
+        text = self.cli("sandbox", "ssh-config", name).stdout
+        self.gateway.write("ssh_config", text)
+        return next(line.split()[1] for line in text.splitlines() if line.startswith("Host "))
+
+    def test_ssh_scp_sftp(self):
+        self.create("ssh")
+        host = self.config("ssh")
+        done = self.ssh(host, "echo out; echo err >&2; exit 9")
+        self.assertEqual((done.stdout, done.stderr, done.returncode), ("out\n", "err\n", 9))
+        given = os.urandom(1 << 20)
+        path = self.machine.path("given")
+        with open(path, "wb") as f:
+            f.write(given)
+        for flags in (), ("-O",):
+            done = self.ssh(*flags, path, f"{host}:/sandbox/by-scp", program="scp")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            done = self.execute("ssh", "sha256sum", "/sandbox/by-scp")
+            self.assertEqual(done.stdout.split()[0], hashlib.sha256(given).hexdigest())
+        batch = f"put {path} by-sftp\nls -l by-sftp\nrm by-sftp\n"
+        done = self.ssh("-b", "-", host, program="sftp", stdin=None, input=batch)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1048576", done.stdout)
+
+    def test_ssh_forwards(self):
+        port, local = free_port(), free_port()
+        self.create("sshfwd", command=["python3", "-c", ECHO.format(port=port)])
+        host = self.config("sshfwd")
+        words = ["ssh", "-F", self.gateway.path("ssh_config"), "-N", "-L", f"{local}:127.0.0.1:{port}", host]
+        process = subprocess.Popen(words, env=self.gateway.environment(), stdin=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.echoes(local)
+
+    def echoes(self, port):
+        def comes_back():
+            try:
+                with socket.create_connection(("127.0.0.1", port), peer.WAIT) as s:
+                    s.sendall(b"words")
+                    s.shutdown(socket.SHUT_WR)
+                    return b"".join(iter(lambda: s.recv(4096), b"")) == b"words"
+            except OSError:
+                return False
+
+        eventually(comes_back, pause=0.1)
+
+    def test_forward(self):
+        port = free_port()
+        self.create("forward", command=["python3", "-c", ECHO.format(port=port)])
+        self.background("forward", "start", str(port), "forward")
+        self.echoes(port)
+
+    def test_forward_service(self):
+        port, local = free_port(), free_port()
+        self.create("service", command=["python3", "-c", ECHO.format(port=port)])
+        self.background("forward", "service", "service", "--target-port", str(port), "--local", str(local))
+        self.echoes(local)
+
+    def test_upload_and_download(self):
+        self.create("files")
+        folder = self.machine.path("tree")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(os.path.join(folder, "below"))
+        for name, text in ("one", b"1\n"), ("below/two", os.urandom(3 << 20)):
+            with open(os.path.join(folder, name), "wb") as f:
+                f.write(text)
+        self.cli("sandbox", "upload", "files", folder, "/sandbox/up", "--no-git-ignore")
+        found = self.execute("files", "find", "/sandbox/up", "-type", "f").stdout.split()
+        self.assertEqual(len(found), 2, found)
+        back = self.machine.path("back")
+        shutil.rmtree(back, ignore_errors=True)
+        self.cli("sandbox", "download", "files", "/sandbox/up", back)
+        done = subprocess.run(["find", back, "-name", "two"], capture_output=True, text=True, check=True)
+        with open(done.stdout.strip(), "rb") as f, open(os.path.join(folder, "below", "two"), "rb") as g:
+            self.assertEqual(f.read(), g.read())
+
+
+class Policy:
+    def asks(self, name):
+        """What the program inside gets of a server that only a policy allows."""
+        done = self.execute(name, HOSTS, "get", f"http://{self.machine.server.allowed}/")
+        return json.loads(done.stdout.splitlines()[0])["status"]
+
+    def test_set_and_get(self):
+        self.create("policy", "--policy", self.policy_file("/usr/bin/other"))
+        self.assertEqual(self.asks("policy"), 403)
+        done = self.cli("policy", "set", "policy", "--policy", self.policy_file(), "--wait")
+        self.assertRegex(done.stdout + done.stderr, "(?i)loaded|active")
+        self.assertEqual(self.asks("policy"), 200)
+        self.assertIn(HOSTS, self.cli("policy", "get", "policy", "--full").stdout)
+        self.assertRegex(self.cli("policy", "list", "policy").stdout, "(?i)loaded")
+
+    def test_one_that_no_policy_was_given(self):
+        """What is found in the image, or the restrictive default, becomes the gateway's first revision."""
+        self.create("default")
+        self.assertEqual(self.asks("default"), 403)
+        self.assertIn("Policy", self.cli("policy", "get", "default").stdout)
+
+    def test_logs(self):
+        self.create("logs")
+        self.asks("logs")
+
+        def told():
+            lines = self.cli("logs", "logs", "-n", "500", "--source", "sandbox").stdout
+            return lines if "DENIED" in lines else ""
+
+        lines = eventually(told, lambda: self.cli("logs", "logs").stdout, pause=0.2)
+        self.assertRegex(lines, r"\[sandbox\s*\] \[OCSF \] \[ocsf\] NET:OPEN \[MED\] DENIED")
+        self.assertRegex(lines, "rung:pocket")
+
+
+class ProcessTest(Life, Exec, Attached, Ssh, Policy, WithSandboxes, unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.machine = machine()
+        folder = cls.machine.path(cls.__name__)
+        cls.driver = Driver(os.path.join(folder, "driver"), peer.SUPERVISOR, {HOSTS: cls.machine.program})
+        flags = ["--drivers", "plain", "--compute-driver-socket", cls.driver.socket]
+        cls.gateway = Gateway(os.path.join(folder, "gateway"), flags)
+        cls.driver.endpoint = cls.gateway.url
+
+    def diagnostics(self):
+        logs = [f"--- sandbox {s.asked.name}\n{s.log()}" for s in self.driver.sandboxes.values()]
+        return "\n".join(["--- gateway", self.gateway.log()[-2000:], *logs])
+
+    def test_nothing_is_left(self):
+        """Of a sandbox that is deleted, and of one whose supervisor is killed."""
+        for name in "deleted", "killed":
+            self.create(name, command=["sleep", f"600.{len(name)}"])
+        sandbox = self.driver.of_name("killed")
+        os.kill(sandbox.pid, signal.SIGKILL)
+        sandbox.process.wait()
+        self.cli("sandbox", "delete", "deleted")
+        self.assertEqual(subprocess.run(["pgrep", "-f", "sleep 600[.]"], check=False).returncode, 1)
+        self.phase_is("killed", "Error")
