@@ -215,7 +215,7 @@ test-cluster: $(HOSTS_NEEDS) | build/setup-cluster
 	@OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_HOSTS_TOOL=$(abspath $(HOSTS)) test/cluster/run
 
 # The real gateway and CLI, whose paths OPENSHELL_PEER_GATEWAY and OPENSHELL_PEER_CLI are: who has none skips it.
-test-peer: $(HOSTS_NEEDS) | build/setup-podman
+test-peer: $(HOSTS_NEEDS) | build/setup-peer
 	@$(filter OPENSHELL_%,$(RUN_HOSTS)) test/peer/run
 
 demo: $(BIN) | build/setup-test

@@ -9,7 +9,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -53,18 +52,17 @@ def plain(text):
 
 
 class Gateway:
-    """drivers: the lines of its table and flags; see plain_gateway() and test_podman.py."""
+    """flags and table (the last lines of its configuration) say which driver it has; with tls everybody needs a
+    certificate, by an authority that it makes itself."""
 
-    def __init__(self, folder, flags, table="", address="127.0.0.1", tls=None):
+    def __init__(self, folder, flags, table="", address="127.0.0.1", tls=False, port=None):
         self.folder, self.flags, self.table = folder, flags, table
         self.address, self.tls = address, tls
-        self.port, self.health = free_port(), free_port()
+        self.port, self.health = port or free_port(), free_port()
         self.process = None
-        os.makedirs(self.path("jwt"))
         os.makedirs(self.path("home"))
-        self.openssl("genpkey", "-algorithm", "Ed25519", "-out", self.path("jwt/signing.pem"))
-        self.openssl("pkey", "-in", self.path("jwt/signing.pem"), "-pubout", "-out", self.path("jwt/public.pem"))
-        self.write("jwt/kid", os.urandom(16).hex())
+        make = [GATEWAY, "generate-certs", "--output-dir", self.path("pki")]
+        subprocess.run(make, env=self.environment(), check=True, capture_output=True)
         self.write("gateway.toml", self.configuration())
         self.start()
         self.register()
@@ -77,21 +75,25 @@ class Gateway:
             f.write(text)
         return self.path(name)
 
-    def openssl(self, *words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    def certificates(self):
+        """Those for a supervisor, by their names in the folder where it finds them."""
+        files = {"ca.crt": "ca.crt", "tls.crt": "client/tls.crt", "tls.key": "client/tls.key"}
+        return {name: self.path("pki", file) for name, file in files.items()} if self.tls else {}
 
     @property
     def url(self):
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def configuration(self):
-        jwt = [f'{name}_path = "{self.path("jwt", file)}"\n' for name, file in (
-            ("signing_key", "signing.pem"), ("public_key", "public.pem"), ("kid", "kid"))]
-        how = 'log_level = "info"\n' + ("" if self.tls else "disable_tls = true\n")
-        who = "" if self.tls else "[openshell.gateway.auth]\nallow_unauthenticated_users = true\n"
+        files = ("signing_key", "signing.pem"), ("public_key", "public.pem"), ("kid", "kid")
+        jwt = "".join(f'{name}_path = "{self.path("pki", "jwt", file)}"\n' for name, file in files)
+        if self.tls:
+            who = "[openshell.gateway.mtls_auth]\nenabled = true\n"
+        else:
+            who = "disable_tls = true\n[openshell.gateway.auth]\nallow_unauthenticated_users = true\n"
         return (
-            f"[openshell]\nversion = 1\n[openshell.gateway]\n{how}{who}"
-            f'[openshell.gateway.gateway_jwt]\n{"".join(jwt)}gateway_id = "peer"\nttl_secs = 0\n{self.table}'
+            f"[openshell]\nversion = 1\n[openshell.gateway]\n{who}"
+            f'[openshell.gateway.gateway_jwt]\n{jwt}gateway_id = "peer"\nttl_secs = 0\n{self.table}'
         )
 
     def start(self):
@@ -99,8 +101,9 @@ class Gateway:
         words += ["--port", str(self.port), "--health-port", str(self.health)]
         words += ["--db-url", f"sqlite:{self.path('gateway.db')}?mode=rwc", *self.flags]
         if self.tls:
-            words += ["--tls-cert", self.tls.path("server.crt"), "--tls-key", self.tls.path("server.key")]
-            words += ["--tls-client-ca", self.tls.path("ca.crt"), "--enable-mtls-auth", "true"]
+            of_server = self.path("pki", "server")
+            words += ["--tls-cert", of_server + "/tls.crt", "--tls-key", of_server + "/tls.key"]
+            words += ["--tls-client-ca", self.path("pki", "ca.crt")]
         else:
             words.append("--disable-tls")
         with open(self.path("log"), "ab") as log:
@@ -142,11 +145,6 @@ class Gateway:
         }
 
     def register(self):
-        if self.tls:
-            folder = self.path("config", "openshell", "gateways", "openshell", "mtls")
-            os.makedirs(folder)
-            for name, file in ("ca.crt", "ca.crt"), ("tls.crt", "client.crt"), ("tls.key", "client.key"):
-                shutil.copy(self.tls.path(file), os.path.join(folder, name))
         done = self.cli("gateway", "add", self.url, "--local")
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -338,15 +338,17 @@ class Policy:
         self.assertRegex(lines, "rung:pocket")
 
 
-class ProcessTest(Life, Exec, Attached, Ssh, Policy, WithSandboxes, unittest.TestCase):
+class Process(WithSandboxes):
+    tls = False
+
     @classmethod
     def setUpClass(cls):
         cls.machine = machine()
         folder = cls.machine.path(cls.__name__)
         cls.driver = Driver(os.path.join(folder, "driver"), peer.SUPERVISOR, {HOSTS: cls.machine.program})
         flags = ["--drivers", "plain", "--compute-driver-socket", cls.driver.socket]
-        cls.gateway = Gateway(os.path.join(folder, "gateway"), flags)
-        cls.driver.endpoint = cls.gateway.url
+        cls.gateway = Gateway(os.path.join(folder, "gateway"), flags, tls=cls.tls)
+        cls.driver.endpoint, cls.driver.tls = cls.gateway.url, cls.gateway.certificates()
 
     def diagnostics(self):
         logs = [f"--- sandbox {s.asked.name}\n{s.log()}" for s in self.driver.sandboxes.values()]
@@ -362,3 +364,13 @@ class ProcessTest(Life, Exec, Attached, Ssh, Policy, WithSandboxes, unittest.Tes
         self.cli("sandbox", "delete", "deleted")
         self.assertEqual(subprocess.run(["pgrep", "-f", "sleep 600[.]"], check=False).returncode, 1)
         self.phase_is("killed", "Error")
+
+
+class ProcessTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
+    pass
+
+
+class TlsTest(Process, Life, Exec, Ssh, unittest.TestCase):
+    """Both show certificates."""
+
+    tls = True
