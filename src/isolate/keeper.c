@@ -96,7 +96,7 @@ static int ask(struct keeper *k, struct keeper_packet *p, const int *fds, size_t
 int keeper_spawn(struct keeper *k, const struct keeper_spawn *what, struct keeper_call *c,
 		 struct err *e)
 {
-	struct keeper_packet p = {.message = KEEPER_SPAWN, .terminal = what->terminal};
+	struct keeper_packet p = {.message = KEEPER_SPAWN, .kind = {what->terminal, what->builtin}};
 
 	_cleanup_close_ int text = nursery_text_write(what, e);
 	if (text < 0)

@@ -43,10 +43,32 @@ enum {
 	KEEPER_TEXT_MAX = 1 << 20,   /* bytes of arguments, environment and directory together */
 	KEEPER_CALLS_MAX = 64,       /* requests under way; one more is refused */
 	KEEPER_WORKLOADS_MAX = 1024, /* alive at once; one more is refused */
+	KEEPER_STACK = 256 << 10,    /* bytes of stack that a builtin has */
 	KEEPER_CALL_MS = 30000,      /* a request that takes longer has failed */
 };
 
 struct keeper;
+
+/* What a workload is, once it is confined: the program of its arguments, or a function of ours in its place. */
+enum keeper_builtin {
+	KEEPER_EXEC,
+	KEEPER_SFTP, /* src/sftp */
+	KEEPER_BUILTIN_COUNT,
+};
+
+/*
+ * Runs as a workload with the arguments and the environment (which environ is, too) of its request, and ends with
+ * the status that this returns. No exec lies before it. So it has
+ *
+ *   - its standard descriptors and no others, the default actions of all signals, none blocked, no buffered
+ *     output but its own; directory, session, identity, Landlock, seccomp and umask of any workload;
+ *   - the memory of the nursery, which holds nothing of value: no token, no key, nobody's traffic. It stays not
+ *     dumpable, so that no other workload can look into it;
+ *   - addresses and the stack protector's canary as the supervisor has them, by the forks between. What it could
+ *     be made to tell of them, by a flaw of its own, helps against the supervisor only together with a flaw of
+ *     that one: it must not let bytes of uninitialised memory out.
+ */
+typedef int keeper_builtin_fn(char *const *argv, char *const *env);
 
 struct keeper_config {
 	enum rung rung;
@@ -55,7 +77,8 @@ struct keeper_config {
 	 * know: our own, or any where we have CAP_SETUID and CAP_SETGID. All of it is borrowed for the
 	 * call: the keeper has a copy. */
 	struct confine confine;
-	uint16_t port; /* the proxy's; 0: any that is free */
+	uint16_t port;                                     /* the proxy's; 0: any that is free */
+	keeper_builtin_fn *builtins[KEEPER_BUILTIN_COUNT]; /* NULL: it is refused */
 };
 
 /* What keeper_start found. */
@@ -109,16 +132,18 @@ struct keeper_call {
 };
 
 struct keeper_spawn {
-	char *const *argv; /* argv[0] is searched in env's PATH when it has no slash */
+	/* KEEPER_EXEC: argv[0] is searched in env's PATH when it has no slash. Else it is what the process is called. */
+	char *const *argv;
 	char *const *env;
 	const char *cwd;
 	int stdio[3];  /* borrowed */
 	bool terminal; /* stdio[0] is one, and becomes the controlling terminal */
+	enum keeper_builtin builtin;
 };
 
-/* Starts a workload in a session of its own; result: its pid, once it runs its program. An argv[0] that
- * cannot be run is an error like any other: "exec /bin/bahs: No such file or directory", its code being
- * the errno. */
+/* Starts a workload in a session of its own; result: its pid, once it runs its program or is about to call its
+ * function. An argv[0] that cannot be run is an error like any other: "exec /bin/bahs: No such file or
+ * directory", its code being the errno; a function that keeper_start was not given is ENOSYS. */
 int keeper_spawn(struct keeper *k, const struct keeper_spawn *what, struct keeper_call *c,
 		 struct err *e);
 /* A socket that listens inside, on a loopback address or one of a pocket's own; result: the descriptor. */

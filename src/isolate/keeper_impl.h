@@ -47,11 +47,17 @@ struct keeper_address {
 	} at;
 };
 
+/* What the keeper itself is told about a workload, and hands on. */
+struct keeper_kind {
+	uint32_t terminal;
+	uint32_t builtin; /* enum keeper_builtin */
+};
+
 struct keeper_packet {
 	uint32_t message;
 	uint32_t id; /* of the request; 0 where there is none */
 	union {
-		uint32_t terminal;             /* KEEPER_SPAWN */
+		struct keeper_kind kind;       /* KEEPER_SPAWN */
 		struct keeper_address address; /* KEEPER_LISTEN, KEEPER_CONNECT */
 		struct {
 			pid_t pid;

@@ -326,8 +326,7 @@ static int settle(struct inside *k, const struct keeper_config *c, const struct 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (take_signals(k, &hello.failed) < 0 || put_on_filter(&hello.failed) < 0 ||
 	    drop_capabilities(&hello.failed) < 0 ||
-	    workloads_init(&k->workloads, &c->confine, as, k->channel, &hello.confined,
-			   &hello.failed) < 0)
+	    workloads_init(&k->workloads, c, as, k->channel, &hello.confined, &hello.failed) < 0)
 		fdpass_send(k->channel, &hello, sizeof hello, NULL, 0);
 	else if (fdpass_send(k->channel, &hello, sizeof hello, &diag, diag >= 0) == 0)
 		return 0;

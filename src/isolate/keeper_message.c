@@ -17,10 +17,10 @@ static const struct row {
 	size_t size;
 	size_t fds_min, fds_max;
 } rows[] = {
-	[KEEPER_SPAWN] = {"spawn", KEEPER_ASKS, SIZE_WITH(terminal), 4, 4},
+	[KEEPER_SPAWN] = {"spawn", KEEPER_ASKS, SIZE_WITH(kind), 4, 4},
 	[KEEPER_LISTEN] = {"listen", KEEPER_ASKS, SIZE_WITH(address), 0, 0},
 	[KEEPER_CONNECT] = {"connect", KEEPER_ASKS, SIZE_WITH(address), 0, 0},
-	[KEEPER_CANCEL] = {"cancel", KEEPER_ASKS, offsetof(struct keeper_packet, terminal), 0, 0},
+	[KEEPER_CANCEL] = {"cancel", KEEPER_ASKS, offsetof(struct keeper_packet, kind), 0, 0},
 	[KEEPER_SIGNAL] = {"signal", KEEPER_ASKS, SIZE_WITH(signal), 0, 0},
 	[KEEPER_DONE] = {"done", KEEPER_TELLS, SIZE_WITH(pid), 0, 1},
 	[KEEPER_FAILED] = {"failed", KEEPER_TELLS, SIZE_WITH(why), 0, 0},
@@ -41,7 +41,7 @@ int keeper_check(enum keeper_side from, const struct keeper_packet *p, size_t n,
 {
 	const char *who = from == KEEPER_ASKS ? "supervisor" : "keeper";
 
-	if (n < offsetof(struct keeper_packet, terminal))
+	if (n < offsetof(struct keeper_packet, kind))
 		return err_set(e, EPROTO, "the %s sent a message of %zu bytes", who, n);
 	if (p->message >= KEEPER_MESSAGE_COUNT)
 		return err_set(e, EPROTO, "the %s sent message %u, which there is not", who,
@@ -56,6 +56,9 @@ int keeper_check(enum keeper_side from, const struct keeper_packet *p, size_t n,
 	if (!fds->lost && (fds->n < r->fds_min || fds->n > r->fds_max))
 		return err_set(e, EPROTO, "the %s sent message %s with %zu descriptors", who,
 			       r->name, fds->n);
+	if (p->message == KEEPER_SPAWN && p->kind.builtin >= KEEPER_BUILTIN_COUNT)
+		return err_set(e, EPROTO, "the %s asked for builtin %u, which there is not", who,
+			       p->kind.builtin);
 	if (p->message == KEEPER_FAILED &&
 	    (p->why.code == 0 || !memchr(p->why.text, 0, sizeof p->why.text)))
 		return err_set(e, EPROTO, "the %s sent a failure without a reason", who);

@@ -10,10 +10,10 @@
 
 enum { REAP_MAX = 64 }; /* before another look at all else */
 
-int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
+int workloads_init(struct workloads *w, const struct keeper_config *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e)
 {
-	w->confine = c;
+	w->config = c;
 	w->as = as;
 	w->channel = channel;
 	if (nursery_make(&w->nursery, c, e) < 0)
@@ -63,9 +63,9 @@ static bool has_report(const struct workload *one)
 static int give_order(struct workloads *w, const struct workload *one, int report, struct err *e)
 {
 	for (int attempt = 0;; attempt++) {
-		if (w->nursery.pid == 0 && nursery_make(&w->nursery, w->confine, e) < 0)
+		if (w->nursery.pid == 0 && nursery_make(&w->nursery, w->config, e) < 0)
 			return err_wrap(e, "make the nursery");
-		if (nursery_order(&w->nursery, one->terminal, one->order.fd, report, e) == 0)
+		if (nursery_order(&w->nursery, &one->kind, one->order.fd, report, e) == 0)
 			return 0;
 		/* the latter when it left something unread */
 		if (attempt > 0 || (e->code != EPIPE && e->code != ECONNRESET))
@@ -103,8 +103,7 @@ static int start(struct workloads *w, const struct keeper_packet *p, struct fdpa
 		return err_set(e, EAGAIN, "%d workloads are running", KEEPER_WORKLOADS_MAX);
 	if (w->asked + w->starting >= KEEPER_CALLS_MAX)
 		return err_set(e, EAGAIN, "%d workloads are starting", KEEPER_CALLS_MAX);
-	*one = (struct workload){
-		.id = p->id, .report = -1, .order = *fds, .terminal = p->terminal != 0};
+	*one = (struct workload){.id = p->id, .report = -1, .order = *fds, .kind = p->kind};
 	fds->n = 0;
 	move(w, one, WORKLOAD_ASKED);
 	if (order(w, one, e) == 0)

@@ -37,7 +37,7 @@ struct workload {
 	int report; /* the pipe's end, while ASKED or STARTING */
 	/* while ASKED: the order, which is given again when a nursery dies over it */
 	struct fdpass order;
-	bool terminal;
+	struct keeper_kind kind;
 	unsigned attempts;
 	int64_t deadline;
 };
@@ -46,7 +46,7 @@ struct workloads {
 	struct workload all[KEEPER_WORKLOADS_MAX];
 	unsigned asked, starting; /* how many there are of these states */
 	struct nursery nursery;
-	const struct confine *confine;
+	const struct keeper_config *config;
 	uid_t as; /* for keeper_kill */
 	int channel;
 	/* Called when one has ended, before that is told: what it did is told first. */
@@ -57,8 +57,8 @@ struct workloads {
 /* How many descriptors workloads_poll may ask for. */
 enum { WORKLOADS_POLL_MAX = KEEPER_CALLS_MAX + 1 };
 
-/* Makes the nursery too. *w is zeroed. */
-int workloads_init(struct workloads *w, const struct confine *c, uid_t as, int channel,
+/* Makes the nursery too. *w is zeroed; c is borrowed for good. */
+int workloads_init(struct workloads *w, const struct keeper_config *c, uid_t as, int channel,
 		   struct confine_result *out, struct err *e);
 
 /* Starts one; what becomes of it is told over the channel. Takes the descriptors. */

@@ -25,13 +25,17 @@
 /* What comes with an order. */
 enum { ORDER_TEXT, ORDER_STDIO, ORDER_REPORT = ORDER_STDIO + 3, ORDER_FDS };
 
-struct order {
-	uint32_t terminal;
-};
-
 struct hello {
 	int failed; /* whether result says which step did */
 	struct confine_result result;
+};
+
+/* What one does. */
+struct job {
+	const struct keeper_kind *kind;
+	const struct fdpass *fds;
+	pid_t keeper;
+	keeper_builtin_fn *const *builtins;
 };
 
 /* ---- a workload, until its exec ---- */
@@ -110,12 +114,23 @@ static void execute(char *const *argv, char *const *env)
 	errno = refused ? EACCES : ENOENT;
 }
 
-static int become(const struct fdpass *fds, bool terminal, pid_t keeper, struct err *e)
+/* The report's end closes with all else. */
+_Noreturn static void call(keeper_builtin_fn *run, char *const *argv, char *const *env)
+{
+	prctl(PR_SET_NAME, argv[0], 0, 0, 0);
+	fds_close_all_but(NULL, 0);
+	environ = (char **)env;
+	_exit(run(argv, env));
+}
+
+static int become(const struct job *job, struct err *e)
 {
 	static struct nursery_text text;
+	const struct fdpass *fds = job->fds;
+	uint32_t builtin = job->kind->builtin;
 
 	/* after confine_self, which clears it; and the keeper may have died before */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != keeper)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != job->keeper)
 		return err_set(e, ESRCH, "the keeper is gone");
 	reset_signals();
 	if (setsid() < 0)
@@ -124,79 +139,99 @@ static int become(const struct fdpass *fds, bool terminal, pid_t keeper, struct 
 		return -1;
 	if (chdir(text.cwd) < 0)
 		return err_sys(e, "chdir %s", text.cwd);
-	if (set_stdio(fds, terminal, e) < 0)
+	if (set_stdio(fds, job->kind->terminal != 0, e) < 0)
 		return -1;
+	if (builtin != KEEPER_EXEC && !job->builtins[builtin])
+		return err_set(e, ENOSYS, "%s is not built in here", text.argv[0]);
+	if (builtin != KEEPER_EXEC)
+		call(job->builtins[builtin], text.argv, text.env);
 	execute(text.argv, text.env);
 	return err_sys(e, "exec %s", text.argv[0]);
 }
 
 /* The keeper learns the pid from the clone itself: so it does even when the nursery is killed now. */
-_Noreturn static void be_workload(const struct fdpass *fds, bool terminal, pid_t keeper)
+static int be_workload(void *arg)
 {
-	int report = fds->fd[ORDER_REPORT];
+	const struct job *job = arg;
+	int report = job->fds->fd[ORDER_REPORT];
 	pid_t self = getpid();
 	struct err e = {0};
 
 	if (write(report, &self, sizeof self) != sizeof self)
 		_exit(126);
-	become(fds, terminal, keeper, &e);
+	become(job, &e);
 	_exit(write(report, &e, sizeof e) == sizeof e ? 127 : 126);
 }
 
 /* ---- the nursery ---- */
 
-/* The C library's fork would not do: the child shall be the keeper's. Nobody here caches a pid. */
-static void carry_out(const struct order *o, const struct fdpass *fds, pid_t keeper)
+/* A stack of its own, with a page below it that nobody may touch: under all of the functions of ours there is
+ * none of the supervisor's frames. The end of it, which is where it begins; NULL. */
+static char *make_stack(void)
 {
-	long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	const size_t guard = 1 << 16; /* a page, wherever */
+	char *p = mmap(NULL, guard + KEEPER_STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p + guard, KEEPER_STACK, PROT_READ | PROT_WRITE) < 0)
+		return NULL;
+	return p + guard + KEEPER_STACK;
+}
+
+/* fork would not do, since the child shall be the keeper's; nor the bare call, since the C library keeps the
+ * pid: a function of ours that aborts would signal the nursery in its place. */
+static void carry_out(const struct job *job, char *stack)
+{
+	int report = job->fds->fd[ORDER_REPORT];
+	int pid = clone(be_workload, stack, CLONE_PARENT | SIGCHLD, (void *)job);
 	struct err e = {0};
 	pid_t none = 0;
 
-	if (pid == 0)
-		be_workload(fds, o->terminal, keeper);
 	if (pid > 0)
 		return;
 	err_sys(&e, "clone");
 	/* when it cannot be told, the end of the pipe tells it */
-	if (write(fds->fd[ORDER_REPORT], &none, sizeof none) == sizeof none &&
-	    write(fds->fd[ORDER_REPORT], &e, sizeof e) < 0)
+	if (write(report, &none, sizeof none) == sizeof none && write(report, &e, sizeof e) < 0)
 		return;
 }
 
-_Noreturn static void nurse(int channel, pid_t keeper)
+_Noreturn static void nurse(int channel, pid_t keeper, keeper_builtin_fn *const *builtins)
 {
-	for (;;) {
-		struct order o;
+	char *stack = make_stack();
+
+	while (stack) {
+		struct keeper_kind kind;
 		struct fdpass fds;
-		ssize_t n = fdpass_receive(channel, &o, sizeof o, &fds);
+		const struct job job = {&kind, &fds, keeper, builtins};
+		ssize_t n = fdpass_receive(channel, &kind, sizeof kind, &fds);
 
 		if (n <= 0)
-			_exit(0);
-		if (n == sizeof o && fds.n == ORDER_FDS)
-			carry_out(&o, &fds, keeper);
+			break;
+		if (n == sizeof kind && kind.builtin < KEEPER_BUILTIN_COUNT && fds.n == ORDER_FDS)
+			carry_out(&job, stack);
 		fdpass_close(&fds);
 	}
+	_exit(stack ? 0 : 1);
 }
 
-_Noreturn static void live(const struct confine *c, int channel, pid_t keeper)
+_Noreturn static void live(const struct keeper_config *c, int channel, pid_t keeper)
 {
-	const int kept[] = {channel, c->landlock_fd};
+	const int kept[] = {channel, c->confine.landlock_fd};
 	struct hello hello = {0};
 
 	fds_close_all_but(kept, ARRAY_LEN(kept));
 	setsid();
-	hello.failed = confine_self(c, &hello.result) < 0;
+	hello.failed = confine_self(&c->confine, &hello.result) < 0;
 	fds_close_all_but(kept, 1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != keeper || fdpass_send(channel, &hello, sizeof hello, NULL, 0) < 0 ||
 	    hello.failed)
 		_exit(1);
-	nurse(channel, keeper);
+	nurse(channel, keeper, c->builtins);
 }
 
 /* ---- the keeper's side ---- */
 
-int nursery_make(struct nursery *n, const struct confine *c, struct err *e)
+int nursery_make(struct nursery *n, const struct keeper_config *c, struct err *e)
 {
 	int pair[2];
 	pid_t keeper = getpid();
@@ -231,13 +266,12 @@ int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, s
 	return hello.failed ? err_sys(e, "%s", confine_step_name(hello.result.failed)) : 0;
 }
 
-int nursery_order(const struct nursery *n, bool terminal, const int order[4], int report,
-		  struct err *e)
+int nursery_order(const struct nursery *n, const struct keeper_kind *kind, const int order[4],
+		  int report, struct err *e)
 {
 	const int fds[ORDER_FDS] = {order[0], order[1], order[2], order[3], report};
-	struct order o = {.terminal = terminal};
 
-	if (fdpass_send(n->channel, &o, sizeof o, fds, ORDER_FDS) < 0)
+	if (fdpass_send(n->channel, kind, sizeof *kind, fds, ORDER_FDS) < 0)
 		return err_sys(e, "order a workload");
 	return 0;
 }

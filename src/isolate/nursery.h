@@ -8,7 +8,8 @@
  *
  *	the pid              the clone is there
  *	struct err           it could not become the program
- *	end of file          it is the program now; or nobody was left to write (no pid, so far)
+ *	end of file          it is the program now, or calls its function (keeper_builtin_fn); or nobody was left
+ *	                     to write (no pid, so far)
  */
 #ifndef OPENSHELL_ISOLATE_NURSERY_H
 #define OPENSHELL_ISOLATE_NURSERY_H
@@ -19,7 +20,7 @@
 
 #include "base/err.h"
 #include "isolate/confine.h"
-#include "isolate/keeper.h"
+#include "isolate/keeper_impl.h"
 
 struct nursery {
 	pid_t pid; /* 0: there is none */
@@ -27,12 +28,12 @@ struct nursery {
 };
 
 /* Forks it. It says later how that went: nursery_hello. */
-int nursery_make(struct nursery *n, const struct confine *c, struct err *e);
+int nursery_make(struct nursery *n, const struct keeper_config *c, struct err *e);
 /* Its first message: waits for it, that long at most, and says what the confinement lost. */
 int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, struct err *e);
 /* Orders a workload; the descriptors are borrowed: text, stdin, stdout, stderr; and the pipe's end. */
-int nursery_order(const struct nursery *n, bool terminal, const int order[4], int report,
-		  struct err *e);
+int nursery_order(const struct nursery *n, const struct keeper_kind *kind, const int order[4],
+		  int report, struct err *e);
 /* Kills it and forgets it; whoever reaps finds its pid. Harmless when there is none. */
 void nursery_end(struct nursery *n, uid_t as);
 /* Forgets one that was reaped. */

@@ -27,6 +27,8 @@ static void read_message(enum keeper_side from, const uint8_t *p, size_t n, size
 		return;
 	}
 	must(n >= keeper_size(packet.message));
+	if (packet.message == KEEPER_SPAWN)
+		must(packet.kind.builtin < KEEPER_BUILTIN_COUNT);
 	if (packet.message == KEEPER_LISTEN || packet.message == KEEPER_CONNECT)
 		for (enum rung r = 0; r < RUNG_COUNT; r++)
 			keeper_address_is_inside(&packet.address, r);

@@ -75,6 +75,21 @@ TEST(keeper_a_failure_has_a_reason)
 	STREQ(e.text, "the keeper sent a failure without a reason");
 }
 
+TEST(keeper_knows_its_builtins_and_no_others)
+{
+	struct keeper_packet p = {.message = KEEPER_SPAWN};
+	struct fdpass four = {.n = 4};
+	struct err e;
+
+	for (uint32_t b = 0; b < KEEPER_BUILTIN_COUNT; b++) {
+		p.kind.builtin = b;
+		EQ(keeper_check(KEEPER_ASKS, &p, keeper_size(KEEPER_SPAWN), &four, &e), 0);
+	}
+	p.kind.builtin = KEEPER_BUILTIN_COUNT;
+	EQ(keeper_check(KEEPER_ASKS, &p, keeper_size(KEEPER_SPAWN), &four, &e), -1);
+	STREQ(e.text, "the supervisor asked for builtin 2, which there is not");
+}
+
 static bool inside(const char *host, enum rung r)
 {
 	struct keeper_address a = {.n = sizeof a.at.in, .at.in.sin_family = AF_INET};

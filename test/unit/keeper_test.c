@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/str.h"
 #include "isolate/keeper_impl.h"
 #include "isolate/landlock.h"
 #include "isolate/pocket.h"
@@ -372,6 +373,129 @@ TEST(keeper_takes_large_texts_up_to_a_limit)
 	HAS(e.text, "bytes of arguments and environment, 1048576 at most");
 	for (int i = 0; i < PIECES; i++)
 		free(env[i + 1]);
+	stop();
+}
+
+/* ---- functions of ours in place of a program ---- */
+
+/* Says what it was given, and what it finds; what it reads comes last. */
+static int builtin(char *const *argv, char *const *env)
+{
+	char line[256], cwd[64] = "?", comm[16] = "?";
+	sigset_t blocked;
+
+	if (streq(argv[1], "crash"))
+		raise(SIGSEGV);
+	unsigned fds = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		fds += fcntl(fd, F_GETFD) >= 0;
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	prctl(PR_GET_NAME, comm, 0, 0, 0);
+	int n = snprintf(
+		line, sizeof line,
+		"%s %s %s %s uid %d gid %d fds %u leads %d dumpable %d pipe %d chld %d %s ", comm,
+		argv[1], env[0], getcwd(cwd, sizeof cwd), getuid(), getgid(), fds,
+		getsid(0) == getpid(), prctl(PR_GET_DUMPABLE, 0, 0, 0, 0),
+		signal(SIGPIPE, SIG_DFL) == SIG_DFL, sigismember(&blocked, SIGCHLD),
+		getenv("X") ? getenv("X") : "?");
+	ssize_t in = read(0, line + n, sizeof line - (size_t)n);
+	return write(1, line, (size_t)n + (size_t)in) > 0 ? 42 : 1;
+}
+
+static void with_builtin(struct keeper_config *c)
+{
+	c->builtins[KEEPER_SFTP] = builtin;
+	setenv("X", "the supervisor's", 1);
+	start_with(c);
+}
+
+static void ask_builtin(struct try *t, char *argument, const int stdio[2])
+{
+	char *argv[] = {"function", argument, NULL}, *env[] = {"X=workload", NULL};
+	struct keeper_spawn what = {.argv = argv,
+				    .env = env,
+				    .cwd = "/proc",
+				    .stdio = {stdio[0], stdio[1], STDERR_FILENO},
+				    .builtin = KEEPER_SFTP};
+	struct err e;
+
+	*t = TRY;
+	if (keeper_spawn(rig.keeper, &what, &t->call, &e) < 0)
+		FAIL("%s", e.text);
+	AWAIT(t->done);
+}
+
+TEST(keeper_runs_a_function_as_a_workload)
+{
+	struct keeper_config c = plain(RUNG_HOST);
+	struct seccomp_filter filter;
+	int in[2], out[2];
+	struct try t;
+
+	need_root();
+	ignore(SIGPIPE);
+	seccomp_make(SECCOMP_CHILD, &filter);
+	c.confine.identity = &someone;
+	c.confine.filter = &filter;
+	OK(open("/dev/null", O_RDWR) > 2); /* one that an exec would not close */
+	with_builtin(&c);
+	OK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	ask_builtin(&t, "run", (int[]){in[0], out[1]});
+	if (t.result < 0)
+		FAIL("%s", t.why.text);
+	EQ(rig.n_exits, 0); /* it is told once it is called, not once it has ended */
+	OK(write(in[1], "input\n", 6) == 6);
+	EQ(WEXITSTATUS(end_of(t.result)), 42);
+	close(out[1]);
+	STREQ(all_of(out[0]), "function run X=workload /proc uid 12345 gid 23456 fds 3 leads 1 "
+			      "dumpable 0 pipe 1 chld 0 workload input\n");
+	stop();
+}
+
+TEST(keeper_a_function_cannot_be_looked_into_and_can_be_signalled)
+{
+	struct keeper_config c = plain(RUNG_HOST);
+	char command[256];
+	struct err e;
+	int in[2];
+	struct try t;
+
+	become_nobody();
+	with_builtin(&c);
+	OK(pipe2(in, O_CLOEXEC) == 0);
+	ask_builtin(&t, "run", (int[]){in[0], STDERR_FILENO});
+	snprintf(command, sizeof command,
+		 "exec 2>/dev/null; cat /proc/%d/environ || cat /proc/%d/maps || ls /proc/%d/fd || "
+		 "head -c1 /proc/%d/mem || echo locked",
+		 t.result, t.result, t.result, t.result);
+	STREQ(said(command, &status), "locked\n");
+	OK(keeper_signal(rig.keeper, t.result, SIGHUP, &e) == 0);
+	EQ(WTERMSIG(end_of(t.result)), SIGHUP);
+	stop();
+}
+
+TEST(keeper_a_function_that_crashes_is_a_workload_that_does)
+{
+	struct keeper_config c = plain(RUNG_HOST);
+	struct try t;
+
+	with_builtin(&c);
+	ask_builtin(&t, "crash", (int[]){0, 1});
+	OK(t.result > 0);
+	OK(!WIFEXITED(end_of(t.result)));
+	STREQ(said("echo still", &status), "still\n");
+	stop();
+}
+
+TEST(keeper_refuses_a_function_that_it_was_not_given)
+{
+	struct try t;
+
+	start(RUNG_HOST);
+	ask_builtin(&t, "run", (int[]){0, 1});
+	EQ(t.result, -1);
+	EQ(t.why.code, ENOSYS);
+	STREQ(t.why.text, "function is not built in here");
 	stop();
 }
 
