@@ -10,7 +10,6 @@
 enum {
 	PAUSE_MIN_MS = 250, /* contract 2.3 */
 	PAUSE_MAX_MS = 2000,
-	CALL_MS = 10000,
 	TOKENS_MAX = 5, /* ours: that may be refused, since one that is in a file may be renewed */
 };
 
@@ -82,7 +81,7 @@ static void opened(void *owner)
 	const struct grpc_rpc_config rpc = {
 		.path = "/openshell.v1.OpenShell/ReportMainProcessExit",
 		.out = &openshell__v1__report_main_process_exit_response__descriptor,
-		.timeout_ms = CALL_MS,
+		.timeout_ms = GATEWAY_CALL_MS,
 	};
 
 	request.sandbox_id = (char *)x->config.sandbox_id;

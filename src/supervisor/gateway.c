@@ -115,6 +115,26 @@ void gateway_fini(struct gateway *g)
 		close(steal_fd(&g->token_fd));
 }
 
+bool gateway_may_pass(enum grpc_status s)
+{
+	return s == GRPC_UNAVAILABLE || s == GRPC_DEADLINE_EXCEEDED ||
+	       s == GRPC_RESOURCE_EXHAUSTED || s == GRPC_ABORTED || s == GRPC_INTERNAL ||
+	       s == GRPC_UNKNOWN;
+}
+
+void *gateway_message_copy(const void *message)
+{
+	const ProtobufCMessage *m = message;
+	size_t n = protobuf_c_message_get_packed_size(m);
+	_cleanup_free_ uint8_t *bytes = xmalloc(n);
+
+	protobuf_c_message_pack(m, bytes);
+	void *made = protobuf_c_message_unpack(m->descriptor, NULL, n, bytes);
+	explicit_bzero(bytes, n);
+	must(made != NULL);
+	return made;
+}
+
 /* ---- a link's means ---- */
 
 static int read_kept(int fd, char **out, struct err *e)

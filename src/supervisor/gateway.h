@@ -20,6 +20,7 @@
 
 enum {
 	GATEWAY_CONNECT_MS = 10000,    /* contract 2.1 */
+	GATEWAY_CALL_MS = 10000,       /* ours, of a unary call: the peers have no deadline */
 	GATEWAY_TOKEN_MAX = 16 << 10,  /* ours */
 	GATEWAY_MESSAGE_MAX = 4 << 20, /* what gRPC takes where nobody says */
 	GATEWAY_PING_MS = 10000,       /* contract 0, 6: without a sign of life */
@@ -38,6 +39,12 @@ struct gateway {
  * that names it. *out is released by gateway_fini, also on failure. */
 int gateway_init(struct gateway *out, const char *endpoint, struct err *e);
 void gateway_fini(struct gateway *g);
+
+/* Whether a call that ended so may do better at another time (contract 2.3). */
+bool gateway_may_pass(enum grpc_status s);
+
+/* A copy that outlives a callback; the caller's, by protobuf's own free. */
+void *gateway_message_copy(const void *message);
 
 struct gateway_link;
 

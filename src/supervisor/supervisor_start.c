@@ -187,12 +187,8 @@ int supervisor_start_proxy(struct supervisor *s, struct err *e)
 /* A policy that is given as a file is the whole policy, whether a gateway is named or not. */
 int supervisor_configure(struct supervisor *s, struct err *e)
 {
-	Openshell__Sandbox__V1__GetSandboxConfigResponse *config = NULL;
-
 	if (str_empty(s->o->policy_data) && sandbox_options_gateway(s->o) &&
-	    uplink_configure(&s->uplink, s->o, s->events, &config, e) < 0)
+	    uplink_configure(&s->uplink, s->o, s->events, e) < 0)
 		return -1;
-	int r = prepare(&s->prepared, s->o, config, s->events, e);
-	openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(config, NULL);
-	return r;
+	return prepare(&s->prepared, s->o, s->uplink.boot.config, s->events, e);
 }

@@ -1,12 +1,11 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "supervisor/gateway_config.h"
 #include "supervisor/tell.h"
 #include "supervisor/uplink.h"
 
 int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
-		     Openshell__Sandbox__V1__GetSandboxConfigResponse **config, struct err *e)
+		     struct err *e)
 {
 	u->used = true;
 	u->sandbox_id = o->sandbox_id;
@@ -16,7 +15,13 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 		return -1;
 	tell_config(events, "loading", OCSF_INFORMATIONAL,
 		    "Fetching sandbox policy from the gateway [endpoint:%s]", o->endpoint);
-	return gateway_config_fetch(config, &u->gateway, o->sandbox_id, e);
+	const struct gateway_boot_config config = {
+		.gateway = &u->gateway,
+		.events = events,
+		.sandbox_id = o->sandbox_id,
+		.sandbox_name = o->sandbox,
+	};
+	return gateway_boot(&u->boot, &config, e);
 }
 
 int uplink_start(struct uplink *u, struct loop *l, struct err *e)
@@ -73,6 +78,7 @@ void uplink_fini(struct uplink *u)
 	gateway_session_free(u->session);
 	exit_report_free(u->report);
 	resolver_free(u->resolver);
+	gateway_boot_fini(&u->boot);
 	gateway_fini(&u->gateway);
 	*u = (struct uplink){0};
 }

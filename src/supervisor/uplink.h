@@ -8,14 +8,15 @@
 
 #include "base/util.h"
 #include "ocsf/ocsf.h"
-#include "sandbox.pb-c.h"
 #include "supervisor/exit_report.h"
+#include "supervisor/gateway_boot.h"
 #include "supervisor/options.h"
 #include "supervisor/gateway_session.h"
 
 struct uplink {
 	bool used;
 	struct gateway gateway;
+	struct gateway_boot boot; /* what it said before the wall */
 	struct resolver *resolver;
 	struct gateway_session *session;
 	struct exit_report *report;
@@ -26,11 +27,10 @@ struct uplink {
 	void *owner;
 };
 
-/* Learns where the gateway is, takes the token out of the environment, and asks for the configuration: *config is
- * the caller's, by protobuf's own free. Blocks; before anything is forked that stays. Released by uplink_fini,
- * also on failure. */
+/* Learns where the gateway is, takes the token out of the environment, and asks all that is to be known before the
+ * wall: u->boot. Blocks; before anything is forked that stays. Released by uplink_fini, also on failure. */
 int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
-		     Openshell__Sandbox__V1__GetSandboxConfigResponse **config, struct err *e);
+		     struct err *e);
 /* Opens the session: the main process runs. */
 int uplink_start(struct uplink *u, struct loop *l, struct err *e);
 /* Ends the session and tells how the main process ended; reported is called once, when that is acknowledged or

@@ -200,14 +200,14 @@ class StartTest(WithGateway, RootPocket, unittest.TestCase):
         self.assertEqual(to.exits[-1].exit_code, 128 + signal.SIGTERM)
         wrong = made.environment(OPENSHELL_GATEWAY_TLS_SERVER_NAME="other.test")
         process = self.begin(to, environment=[token, *wrong])
-        line = self.until(process, "no configuration from the gateway")
+        line = self.until(process, "the gateway did not answer, and is asked again")
         self.assertIn(f"127.0.0.1:{to.port}", line)
         self.assertRegex(line, r"certificate.*other\.test")
         process.kill()
         other = Certificates(self.machine.path("tls-other"))
         wrong = made.environment(OPENSHELL_TLS_CA=other.path("ca.crt"))
         process = self.begin(to, environment=[token, *wrong])
-        self.assertIn("not trusted", self.until(process, "no configuration from the gateway"))
+        self.assertIn("not trusted", self.until(process, "the gateway did not answer, and is asked again"))
 
 
 class SessionTest(WithGateway, RootPocket, unittest.TestCase):
