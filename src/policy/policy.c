@@ -108,9 +108,11 @@ void policy_warn(const struct policy_build *b, struct policy_mark at, const char
 
 int policy_finish(struct policy_build *b, policy_resolve_fn *resolve, void *arg)
 {
-	if (policy_check(b) < 0 || policy_compile(b, resolve, arg) < 0)
-		return -1;
-	return policy_check_ambiguity(b);
+	if (policy_check(b) == 0 && policy_compile(b, resolve, arg) == 0 &&
+	    policy_check_ambiguity(b) == 0)
+		return 0;
+	b->e->code = EPERM;
+	return -1;
 }
 
 struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn *resolve,

@@ -20,6 +20,7 @@
 
 #include <cJSON.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "policy/glob.h"
@@ -219,7 +220,8 @@ typedef char *policy_resolve_fn(void *arg, const char *path);
 
 /* Reads a policy from YAML or JSON, checks it (contract 5.3) and makes it ready for decisions. what
  * names the text in errors: "policy.yaml: line 7 column 5: unknown field "hots" in an endpoint".
- * resolve may be NULL. NULL on error; else the caller's reference. */
+ * resolve may be NULL. NULL on error, with the code EPERM where it is a policy, but not one that may
+ * hold; else the caller's reference. */
 struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn *resolve,
 			    void *arg, struct err *e);
 
@@ -228,6 +230,10 @@ struct policy *policy_parse(struct str text, const char *what, policy_resolve_fn
 struct policy *policy_of_message(const struct Openshell__Sandbox__V1__SandboxPolicy *m,
 				 const char *what, policy_resolve_fn *resolve, void *arg,
 				 struct err *e);
+/* And back, for one that was read without a resolve; the arena's. NULL where a middleware's config is
+ * nested deeper than a message may be. */
+struct Openshell__Sandbox__V1__SandboxPolicy *policy_to_message(const struct policy *p,
+								struct arena *a, struct err *e);
 
 /* What holds where no policy was given: the usual paths, no network (contract 2.5). The caller's. */
 struct policy *policy_restrictive(void);

@@ -2,7 +2,7 @@
  * The steps in which a policy is made, for the files of src/policy only:
  *
  *	read.c, read_endpoint.c   the text's tree becomes the model, nothing more
- *	message.c                 or a gateway's message does
+ *	message.c                 or a gateway's message does; to_message.c is the way back
  *	check.c, check_l7.c       everything of contract 5.3 that concerns one endpoint
  *	compile.c                 presets become rules, patterns become programs
  *	ambiguity.c               endpoints that contradict each other

@@ -1,11 +1,13 @@
 /*
  * A policy: the bytes as a whole text, YAML or JSON. What was accepted is complete, its patterns have
- * their programs, and it answers; what was not says why, in UTF-8.
+ * their programs, and it answers; and from what it is for a gateway the same policy comes again. What was not
+ * accepted says why, in UTF-8.
  */
 #include <string.h>
 
 #include "base/util.h"
 #include "policy/decide.h"
+#include "sandbox.pb-c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -53,6 +55,27 @@ static void ask(const struct policy *p, const struct policy_network *n,
 	must(v.allowed == (v.reason == NULL));
 }
 
+static void return_trip(const struct policy *p)
+{
+	_cleanup_arena_ struct arena a = ARENA_INIT(0);
+	struct err e;
+	struct Openshell__Sandbox__V1__SandboxPolicy *m = policy_to_message(p, &a, &e);
+
+	if (m == NULL)
+		return;
+	struct policy *again = policy_of_message(m, "fuzz", NULL, NULL, &e);
+	must(again != NULL && again->networks_n == p->networks_n);
+	struct Openshell__Sandbox__V1__SandboxPolicy *twice = policy_to_message(again, &a, &e);
+	must(twice != NULL);
+	size_t size = protobuf_c_message_get_packed_size((void *)m);
+	must(size == protobuf_c_message_get_packed_size((void *)twice));
+	uint8_t *once = arena_zalloc(&a, size), *then = arena_zalloc(&a, size);
+	protobuf_c_message_pack((void *)m, once);
+	protobuf_c_message_pack((void *)twice, then);
+	must(memcmp(once, then, size) == 0);
+	policy_unref(again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
 	struct err e = {0};
@@ -68,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		if (policy->networks[i].endpoints_n > 0)
 			ask(policy, &policy->networks[i], &policy->networks[i].endpoints[0]);
 	}
+	return_trip(policy);
 	policy_unref(policy);
 	return 0;
 }
