@@ -26,7 +26,7 @@ struct gateway_boot_config {
 };
 
 struct gateway_boot {
-	Openshell__Sandbox__V1__GetSandboxConfigResponse *config;
+	Openshell__Sandbox__V1__GetSandboxConfigResponse *config; /* with a policy */
 	/* The gateway did not take what was added to its policy: what is in force is not what it has. */
 	bool differs;
 };

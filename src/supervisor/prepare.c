@@ -101,25 +101,17 @@ static int put_in_force(struct preparing *p, struct policy *policy, const char *
 
 static int take_gateways(struct preparing *p, struct err *e)
 {
-	struct err why;
-
-	if (p->config->policy == NULL) {
-		tell_config(p->events, "default", OCSF_INFORMATIONAL,
-			    "Gateway has no policy for this sandbox, using restrictive default");
-		policy_publish(&p->out->policy, policy_restrictive());
-		return 0;
-	}
+	struct err *why = &p->out->refused;
 	struct policy *policy = policy_of_message(p->config->policy, "the gateway's policy",
-						  resolve_program, NULL, &why);
-	if (policy == NULL) {
-		tell_config(p->events, "fail_closed", OCSF_HIGH,
-			    "Gateway's policy refused, using restrictive default [version:%u "
-			    "reason:%s]",
-			    p->config->version, why.text);
-		policy_publish(&p->out->policy, policy_restrictive());
-		return 0;
-	}
-	return put_in_force(p, policy, "gateway", e);
+						  resolve_program, NULL, why);
+
+	if (policy != NULL)
+		return put_in_force(p, policy, "gateway", e);
+	tell_config(p->events, "fail_closed", OCSF_HIGH,
+		    "Gateway's policy refused, using restrictive default [version:%u reason:%s]",
+		    p->config->version, why->text);
+	policy_publish(&p->out->policy, policy_restrictive());
+	return 0;
 }
 
 static int load_policy(struct preparing *p, struct err *e)

@@ -15,6 +15,7 @@
 
 struct prepared {
 	struct policy *policy; /* published */
+	struct err refused;    /* why it is not the gateway's; code 0 where it is */
 	struct rights rights;
 	struct who who;
 	struct sandbox_paths paths; /* borrows from policy, and from the options */
@@ -27,8 +28,8 @@ struct prepared {
 int prepare_workspace(struct ocsf *events, struct err *e);
 
 /* config is what the gateway says (borrowed), or NULL: then the policy is a file that o names. Where the gateway
- * has none for this sandbox, or one that cannot be put in force, the restrictive default takes its place (contract
- * 2.5). *out is released by prepared_fini, also on failure. */
+ * has one that cannot be put in force, the restrictive default takes its place (contract 2.5). *out is released by
+ * prepared_fini, also on failure. */
 int prepare(struct prepared *out, const struct sandbox_options *o,
 	    const Openshell__Sandbox__V1__GetSandboxConfigResponse *config, struct ocsf *events,
 	    struct err *e);

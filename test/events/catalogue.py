@@ -103,9 +103,14 @@ def finding_line(words):
     return f'FINDING:CREATE [{TAGS[severity]}] "{title}" [type:{uid} confidence:high]'
 
 
-CALLS = {"tell_config": config_line, "tell_finding": finding_line}
+CALLS = {
+    "tell_config": config_line,
+    "tell_finding": finding_line,
+    "boot_tell": config_line,
+    "boot_tell_finding": finding_line,
+}
 # src/ocsf itself, and the declarations of these functions with their inside
-NOT_TOLD = "src/ocsf/", "src/supervisor/tell."
+NOT_TOLD = "src/ocsf/", "src/supervisor/tell.", "src/supervisor/gateway_boot."
 
 
 def sources(top="src"):
@@ -118,7 +123,7 @@ def sources(top="src"):
 
 
 def told():
-    """(place, line) of every event that is told by a function of supervisor/tell.h; a line of None is
+    """(place, line) of every event that is told by a function of supervisor/tell.h or boot_impl.h; a line of None is
     a call that cannot be read."""
     for path, text in sources():
         if path.startswith(NOT_TOLD):

@@ -614,6 +614,7 @@ class Talk:
         self.to = gateway.Gateway(self.pb.GetSandboxConfigResponse(policy=policy, version=1))
         self.env = {
             "OPENSHELL_SANDBOX_ID": "id",
+            "OPENSHELL_SANDBOX": "name",
             "OPENSHELL_ENDPOINT": self.to.url,
             "OPENSHELL_SANDBOX_TOKEN": "token-1",
             "OPENSHELL_SANDBOX_UID": str(USER),
@@ -629,6 +630,55 @@ def a_gateway_without_a_policy():
         talk.to.sessions[0].end()
         process.until("NET:FAIL [LOW] [reason:supervisor session failed")
         process.send_signal(signal.SIGTERM)
+    talk.to.stop()
+
+
+def with_etc(path, text):
+    """Words before a command: it has that file below an /etc of its own."""
+    folder = machine().fresh("etc")
+    file = os.path.join(folder, "up", path)
+    os.makedirs(os.path.dirname(file))
+    os.mkdir(os.path.join(folder, "work"))
+    with open(file, "w", encoding="utf-8") as f:
+        f.write(text)
+    mount = 'mount -t overlay etc -o "lowerdir=/etc,upperdir=$0/up,workdir=$0/work" /etc && exec "$@"'
+    return "unshare", "-m", "sh", "-c", mount, folder
+
+
+def discovers(path, text):
+    talk = Talk(None)
+    run("/bin/true", env=talk.env, by_file=False, wrap=with_etc(path, text))
+    talk.to.stop()
+
+
+@scene
+def an_image_with_a_policy():
+    discovers("openshell/policy.yaml", json.dumps(policy()))
+
+
+@scene
+def an_image_with_a_policy_at_the_old_place():
+    discovers("navigator/policy.yaml", "version: 1\n")
+
+
+@scene
+def an_image_with_something_else():
+    discovers("openshell/policy.yaml", "nothing: at all\n")
+
+
+@scene
+def an_image_with_an_unsafe_policy():
+    discovers("openshell/policy.yaml", json.dumps(policy(process={"run_as_user": "0"})))
+
+
+@scene
+def a_gateway_that_does_not_take_the_baseline():
+    import gateway
+
+    talk = Talk(gateway.policy_of(machine(), USER))
+    del talk.to.config.policy.filesystem.read_only[-1]
+    talk.to.failures["UpdateConfig"] = [(gateway.Code.PERMISSION_DENIED, "no")]
+    run("/bin/true", env=talk.env, by_file=False)
     talk.to.stop()
 
 

@@ -1,6 +1,8 @@
 """A scripted gateway in grpcio: what a supervisor calls, and ways to misbehave."""
 
+import collections
 import concurrent.futures
+import hashlib
 import os
 import queue
 import subprocess
@@ -46,9 +48,11 @@ class Gateway:
     def __init__(self, config=None, tokens=("token-1",), tls=None):
         self.config = config or sandbox_pb.GetSandboxConfigResponse()
         self.tokens, self.tls, self.port = set(tokens), tls, 0
-        self.failures = {"GetSandboxConfig": [], "ConnectSupervisor": [], "ReportMainProcessExit": []}
+        self.failures = collections.defaultdict(list)
         self.accepts, self.heartbeat = True, 15
+        self.changing = threading.Lock()
         self.calls, self.sessions, self.exits = [], [], []
+        self.updates, self.statuses = [], []
         self.server = None
         self.start()
 
@@ -90,6 +94,8 @@ class Gateway:
             SERVICE,
             {
                 "GetSandboxConfig": unary(self.get_config, sandbox_pb.GetSandboxConfigRequest),
+                "UpdateConfig": unary(self.update_config, pb.UpdateConfigRequest),
+                "ReportPolicyStatus": unary(self.report_status, pb.ReportPolicyStatusRequest),
                 "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
                 "ConnectSupervisor": grpc.stream_stream_rpc_method_handler(
                     self.connect,
@@ -110,6 +116,43 @@ class Gateway:
     def get_config(self, request, context):
         self.admit("GetSandboxConfig", context)
         return self.config
+
+    def set_config(self, **changes):
+        """The next revision of the configuration; a policy with another text is the next version of it."""
+        with self.changing:
+            config = sandbox_pb.GetSandboxConfigResponse()
+            config.CopyFrom(self.config)
+            config.config_revision += 1
+            if "policy" in changes:
+                config.policy.CopyFrom(changes.pop("policy"))
+                text = config.policy.SerializeToString(deterministic=True)
+                config.version, config.policy_hash = config.version + 1, hashlib.sha256(text).hexdigest()
+            for name, value in changes.items():
+                setattr(config, name, value)
+            self.config = config
+        return config.version
+
+    def set_settings(self, **settings):
+        """All there are: booleans and texts."""
+        with self.changing:
+            config = sandbox_pb.GetSandboxConfigResponse()
+            config.CopyFrom(self.config)
+            config.config_revision += 1
+            config.settings.clear()
+            for name, value in settings.items():
+                setattr(config.settings[name].value, "bool_value" if isinstance(value, bool) else "string_value", value)
+            self.config = config
+
+    def update_config(self, request, context):
+        self.admit("UpdateConfig", context)
+        self.updates.append(request)
+        version = self.set_config(policy=request.policy)
+        return pb.UpdateConfigResponse(version=version, policy_hash=self.config.policy_hash)
+
+    def report_status(self, request, context):
+        self.admit("ReportPolicyStatus", context)
+        self.statuses.append((request.version, pb.PolicyStatus.Name(request.status)[14:], request.load_error))
+        return pb.ReportPolicyStatusResponse()
 
     def exit(self, request, context):
         self.admit("ReportMainProcessExit", context)
@@ -151,10 +194,14 @@ class Gateway:
         )
 
 
+# what a supervisor would add to a policy, where it is there
+BASELINE = [path for path in ("/usr", "/lib", "/etc", "/app", "/var/log", "/proc", "/dev/urandom") if os.path.exists(path)]
+
+
 def policy_of(machine, user):
     """A policy that lets the program `hosts` reach the allowed server."""
     host, port = machine.server.allowed.split(":")
-    paths = ["/bin", "/sbin", "/lib64", "/usr", "/lib", "/etc", "/proc", machine.path("programs")]
+    paths = ["/bin", "/sbin", "/lib64", os.path.dirname(machine.program), *BASELINE]
     rule = sandbox_pb.NetworkPolicyRule(
         name="server",
         endpoints=[sandbox_pb.NetworkEndpoint(host=host, port=int(port))],

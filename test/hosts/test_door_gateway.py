@@ -50,9 +50,9 @@ class WithGateway:
         self.addCleanup(made.stop)
         return made
 
-    def begin(self, to, script=LONG, environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"),), url=None):
+    def begin(self, to, script=LONG, environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"),), url=None, wrapper=()):
         """A sandbox of that gateway; its lines on stderr are gathered in said."""
-        options = "--sandbox-id", ID, "--openshell-endpoint", url or to.url
+        options = "--sandbox-id", ID, "--sandbox", "name", "--openshell-endpoint", url or to.url
         words = self.words(SHELL, "-c", script, options=options)
         at = words.index("--policy-data")
         del words[at : at + 2]
@@ -60,7 +60,7 @@ class WithGateway:
         words[at:at] = [f"{k}={v}" for k, v in environment]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, cwd="/"
+            [*wrapper, *words], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, cwd="/"
         )
         process.said = []
 
@@ -169,19 +169,6 @@ class StartTest(WithGateway, RootPocket, unittest.TestCase):
         self.ended(process, 1)
         self.until(process, f"gateway 127.0.0.1:{to.port}: GetSandboxConfig: UNAUTHENTICATED: token expired")
         self.assertEqual(len(to.calls), 1)
-
-    def test_no_policy_and_one_that_is_none(self):
-        to = self.gateway(config=sandbox_pb.GetSandboxConfigResponse())
-        token = ("OPENSHELL_SANDBOX_TOKEN", "token-1")
-        ids = ("OPENSHELL_SANDBOX_UID", "1000"), ("OPENSHELL_SANDBOX_GID", "1000")
-        process = self.begin(to, environment=[token, *ids])
-        self.until(process, "CONFIG:DEFAULT [INFO] Gateway has no policy for this sandbox")
-        self.accepted(to, process)
-        self.finish(process)
-        to.config.policy.filesystem.read_only.append("no/path")
-        process = self.begin(to, environment=[token, *ids])
-        self.until(process, "CONFIG:FAIL_CLOSED [HIGH] Gateway's policy refused")
-        self.finish(process)
 
     def test_a_gateway_that_is_not_there(self):
         process = self.begin(None, url="http://127.0.0.1:1")
