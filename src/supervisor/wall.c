@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "sftp/sftp.h"
 #include "supervisor/tell.h"
 #include "supervisor/wall.h"
 
@@ -47,6 +48,7 @@ static int start(struct descent *d, enum rung r, struct err *e)
 			    .filter = d->config->filter},
 		/* the host's network is everybody's: any port that is free */
 		.port = r == RUNG_HOST ? 0 : WALL_PROXY_PORT,
+		.builtins = {[KEEPER_SFTP] = sftp_serve},
 	};
 
 	d->wall->started = (struct keeper_started){.listener = -1, .sock_diag = -1};
