@@ -19,7 +19,7 @@ from peer import Gateway
 from test_peer_process import HOSTS, Exec, Life, WithSandboxes
 
 IMAGE, SUPERVISOR = "localhost/peer/sandbox:1", "localhost/peer/supervisor:1"
-PROGRAMS = "sh bash sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm true false".split()
+PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm true false".split()
 
 
 def files_of(programs):
