@@ -40,7 +40,7 @@ CPPFLAGS := -D_GNU_SOURCE -DMBEDTLS_USER_CONFIG_FILE='"mbedtls_user.h"' -Isrc \
 
 CFLAGS  := -std=gnu11 -g -ffile-prefix-map=$(CURDIR)=. $(WARN)
 LDFLAGS := -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none
-LDLIBS  := -lmbedtls -lnghttp2 -lprotobuf-c -lcjson -lyaml -lllhttp
+LDLIBS  := -lssh -lmbedtls -lnghttp2 -lprotobuf-c -lcjson -lyaml -lllhttp
 
 ifeq ($(TARGET),asan)
 CC      := clang-14
@@ -94,7 +94,7 @@ build/setup-%: scripts/setup
 	@mkdir -p $(@D) && touch $@
 
 THIRD := vendor/sources.lock vendor/third.mk vendor/musl.specs.in vendor/mbedtls_user.h \
-	scripts/fetch scripts/sysroot
+	vendor/libssh_config.h scripts/fetch scripts/sysroot
 
 $(B)/sysroot.stamp: $(THIRD) | build/setup-build $(if $(CROSS),build/setup-cross) \
 		$(if $(SAN),build/setup-check)

@@ -37,3 +37,7 @@
 /* keys live in memory only */
 #undef MBEDTLS_PSA_CRYPTO_STORAGE_C
 #undef MBEDTLS_PSA_ITS_FILE_C
+
+/* libssh wants locks, which nothing of ours needs: whatever uses mbedTLS is on one thread */
+#define MBEDTLS_THREADING_C
+#define MBEDTLS_THREADING_PTHREAD

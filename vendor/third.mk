@@ -2,7 +2,7 @@
 # systems, into P/lib, and puts their public headers into P/include. Called by scripts/sysroot:
 #
 #   make -f third.mk S=unpacked sources, a folder a library   P=where to   CC= AR= CFLAGS=
-#                    yaml_version=   nghttp2_version=
+#                    yaml_version=   nghttp2_version=   ssh_version=
 #
 # musl and the kernel's headers are laid into P by scripts/sysroot before.
 
@@ -11,7 +11,7 @@ O := $(S)/obj
 
 all:
 
-LIBS := mbedtls nghttp2 protobuf-c cjson yaml llhttp
+LIBS := mbedtls nghttp2 protobuf-c cjson yaml llhttp ssh
 
 mbedtls.dir  := $(S)/mbedtls
 mbedtls.3rd  := $(mbedtls.dir)/3rdparty
@@ -59,6 +59,24 @@ llhttp.src  := $(wildcard $(addprefix $(llhttp.dir)/,build/c/*.c src/native/*.c 
 llhttp.head := $(wildcard $(addprefix $(llhttp.dir)/,build/llhttp.h include/llhttp.h))
 llhttp.flag := -I$(dir $(llhttp.head))
 
+# libssh on mbedTLS: without the files of its other crypto libraries, and of what it can do for a client of
+# Kerberos or of hardware tokens. LGPL: see README.md.
+ssh.not  := %_crypto.c %_gcrypt.c %/curve25519_fallback.c %/gcrypt_missing.c %/libcrypto.c %/libgcrypt.c \
+	%/dh-gex.c %/gssapi.c %/kex-gss.c %/gzip.c %/pki_sk.c %/sk_common.c %/sk_usbhid.c %/pcap.c \
+	%/sftp.c %/sftp_aio.c %/sftp_common.c %/sftpserver.c
+ssh.src  := $(filter-out $(ssh.not),$(wildcard $(S)/ssh/src/*.c)) $(wildcard $(S)/ssh/src/external/*.c) \
+	$(addprefix $(S)/ssh/src/threads/,mbedtls.c noop.c pthread.c)
+ssh.flag := -I$(O)/ssh -I$(S)/ssh/include -I$(S)/ssh/src -DLIBSSH_STATIC $(mbedtls.flag)
+ssh.head := $(S)/ssh/include/libssh
+ssh.ver  := $(S)/ssh/include/libssh/libssh_version.h
+ssh.num   = $(word $(1),$(subst ., ,$(ssh_version)))
+$(ssh.ver): $(ssh.ver).cmake
+	sed -e 's/@libssh_VERSION_MAJOR@/$(call ssh.num,1)/' -e 's/@libssh_VERSION_MINOR@/$(call ssh.num,2)/' \
+		-e 's/@libssh_VERSION_PATCH@/$(call ssh.num,3)/' $< >$@
+$(O)/ssh/config.h: $(V)libssh_config.h
+	mkdir -p $(@D)
+	cp $< $@
+
 all: $(LIBS:%=$(P)/lib/lib%.a)
 
 define library
@@ -72,3 +90,4 @@ $(P)/lib/lib$(1).a: $$($(1).obj)
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 $(nghttp2.obj): $(nghttp2.ver)
+$(ssh.obj): $(ssh.ver) $(O)/ssh/config.h
