@@ -173,12 +173,19 @@ RUN_ATTACK := OPENSHELL_BINARY=$(abspath $(BIN)) OPENSHELL_ATTACK=$(abspath $(AT
 test-attack: $(BIN) $(ATTACK) | build/setup-test
 	@$(RUN_ATTACK)
 
-test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) | build/setup-test
+# The SFTP server against OpenSSH's clients, which start it.
+SFTP := $(B)/test/sftp/sftp
+RUN_SFTP := OPENSHELL_SFTP_TOOL=$(abspath $(SFTP)) test/sftp/run
+test-sftp: $(SFTP) | build/setup-test
+	@$(RUN_SFTP)
+
+test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) $(SFTP) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door)
 	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
 	@$(if $(RUN)$(SAN),,$(RUN_ATTACK))
+	@$(if $(RUN)$(SAN),,$(RUN_SFTP))
 
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
@@ -328,6 +335,6 @@ help:
 
 .PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers check-symbols \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-attack test-cluster test-events test-grpc test-interop test-peer test-podman test-programs test-unit vendor-update
+	test-attack test-cluster test-events test-grpc test-interop test-peer test-podman test-programs test-sftp test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -58,8 +58,10 @@ static int open_flags(uint32_t pflags)
 static void add(struct sftp_server *s, const struct sftp_request *q, int fd, DIR *dir)
 {
 	struct sftp_name name;
+	struct sftp_handle *h = sftp_handle_add(s, fd, dir, &name);
 
-	if (sftp_handle_add(s, fd, dir, &name)) {
+	if (h) {
+		h->appends = q->pflags & SFTP_OPEN_APPEND;
 		sftp_tell_handle(&s->out, q->id, name);
 		return;
 	}
@@ -150,10 +152,12 @@ void sftp_do_read(struct sftp_server *s, const struct sftp_request *q)
 		sftp_tell_data(&s->out, q->id, (uint32_t)r);
 }
 
-static int write_all(int fd, struct str data, off_t at)
+/* The C library's pwrite goes where it is told even where O_APPEND is set. */
+static int write_all(const struct sftp_handle *h, struct str data, off_t at)
 {
 	while (data.n > 0) {
-		ssize_t n = pwrite(fd, data.p, data.n, at);
+		ssize_t n = h->appends ? write(h->fd, data.p, data.n)
+				       : pwrite(h->fd, data.p, data.n, at);
 
 		if (n < 0)
 			return -1;
@@ -164,13 +168,12 @@ static int write_all(int fd, struct str data, off_t at)
 	return 0;
 }
 
-/* With O_APPEND the offset is nothing to the kernel. */
 void sftp_do_write(struct sftp_server *s, const struct sftp_request *q)
 {
 	struct sftp_handle *h = find(s, q, false);
 
 	if (h)
-		sftp_tell_result(s, q, write_all(h->fd, q->data, (off_t)q->offset));
+		sftp_tell_result(s, q, write_all(h, q->data, (off_t)q->offset));
 }
 
 void sftp_do_fstat(struct sftp_server *s, const struct sftp_request *q)

@@ -17,19 +17,20 @@ void sftp_handles_fini(struct sftp_server *s)
 			sftp_handle_close(&s->handles[i]);
 }
 
-bool sftp_handle_add(struct sftp_server *s, int fd, DIR *dir, struct sftp_name *out)
+struct sftp_handle *sftp_handle_add(struct sftp_server *s, int fd, DIR *dir, struct sftp_name *out)
 {
 	uint32_t i = 0;
 
 	while (i < SFTP_HANDLES_MAX && s->handles[i].fd >= 0)
 		i++;
 	if (i == SFTP_HANDLES_MAX)
-		return false;
+		return NULL;
 	struct sftp_handle *h = &s->handles[i];
 	h->fd = fd;
 	h->dir = dir;
+	h->appends = false;
 	*out = (struct sftp_name){i, ++h->generation};
-	return true;
+	return h;
 }
 
 struct sftp_handle *sftp_handle_find(struct sftp_server *s, struct sftp_name name)

@@ -23,6 +23,7 @@ struct sftp_handle {
 	uint32_t generation; /* of whom is here: an old name is not taken for a new one */
 	int fd;              /* -1: nobody is; a folder's is dir's */
 	DIR *dir;            /* NULL: a file */
+	bool appends;        /* whatever the offset */
 };
 
 struct sftp_server {
@@ -50,8 +51,9 @@ void sftp_tell_result(struct sftp_server *s, const struct sftp_request *q, int r
 
 void sftp_handles_init(struct sftp_server *s);
 void sftp_handles_fini(struct sftp_server *s);
-/* Takes fd (and dir, whose it is then, or NULL), gives it a name. False, and nothing taken: none is free. */
-bool sftp_handle_add(struct sftp_server *s, int fd, DIR *dir, struct sftp_name *out);
+/* Takes fd (and dir, whose it is then, or NULL), gives it a name: what is there now. NULL, and nothing taken: none is
+ * free. */
+struct sftp_handle *sftp_handle_add(struct sftp_server *s, int fd, DIR *dir, struct sftp_name *out);
 /* NULL, and errno EBADF: it is not open. */
 struct sftp_handle *sftp_handle_find(struct sftp_server *s, struct sftp_name name);
 /* 0, or -1 with errno: what a close may say. It is gone in either case. */
