@@ -38,7 +38,6 @@ class Sandbox:
     def __init__(self, asked, folder):
         self.asked, self.folder = asked, folder
         self.process = None
-        self.words = ()
 
     def path(self, *names):
         return os.path.join(self.folder, *names)
@@ -101,17 +100,17 @@ class Sandbox:
                 made["OPENSHELL_TLS_" + name] = f"{TLS}/{file}"
         return made
 
-    def start(self, endpoint, tls):
+    def command(self, environment):
+        """What starts it, and with which environment."""
         enter = ["unshare", "-m", "-p", "-f", "--kill-child", "--propagation", "private"]
-        self.words = [*enter, os.path.join(HERE, "container"), self.folder, SUPERVISOR, "--workdir", "/sandbox"]
+        inside = [os.path.join(HERE, "container"), self.folder, SUPERVISOR]
+        return [*enter, *inside, "--workdir", "/sandbox"], environment
+
+    def start(self, endpoint, tls):
+        words, environment = self.command(self.environment(endpoint, tls))
         with open(self.path("log"), "ab") as log:
             self.process = subprocess.Popen(
-                self.words,
-                env=self.environment(endpoint, tls),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/"
             )
 
     @property
@@ -148,16 +147,18 @@ class Sandbox:
 
 
 class Driver:
-    """Serves at folder/driver.sock; `endpoint` and `tls` (its files by their names in the container) are set once the
+    """Serves at `socket`; `endpoint` and `tls` (its files by their names in the container) are set once the
     gateway is there to be told of."""
 
-    def __init__(self, folder, binary, more=()):
-        """more: further files by their names in the containers."""
+    def __init__(self, folder, binary, more=(), make=Sandbox):
+        """more: further files by their names in the containers; make: the kind of them."""
+        self.make = make
         self.folder, self.files = folder, {SUPERVISOR: binary, **dict(more)}
         self.endpoint, self.tls = "", {}
         self.sandboxes, self.watchers, self.lock = {}, [], threading.Lock()
-        os.makedirs(folder, mode=0o700)
-        self.socket = os.path.join(folder, "driver.sock")
+        os.makedirs(os.path.join(folder, "socket"))
+        os.chmod(os.path.join(folder, "socket"), 0o700)
+        self.socket = os.path.join(folder, "socket", "driver.sock")
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(16))
         self.server.add_generic_rpc_handlers((self.handlers(),))
         self.server.add_insecure_port("unix:" + self.socket)
@@ -228,7 +229,7 @@ class Driver:
         asked = request.sandbox
         folder = os.path.join(self.folder, asked.id)
         os.mkdir(folder)
-        sandbox = Sandbox(asked, folder)
+        sandbox = self.make(asked, folder)
         sandbox.furnish(self.files, self.tls)
         self.run(sandbox)
         self.sandboxes[asked.id] = sandbox

@@ -12,11 +12,13 @@ import stat
 import subprocess
 import unittest
 
+import driver
 import peer
 from hosts import eventually
-from machine import ADDRESS, CONTAINERS_CONF, do, machine
+from machine import ADDRESS, CONTAINERS_CONF, USER, do, machine
 from peer import Gateway
-from test_peer_process import HOSTS, Exec, Life, WithSandboxes
+from test_peer_process import HOSTS, Exec, Life, Policy, Process, Ssh, WithSandboxes
+from test_podman import OPENSHELL
 
 IMAGE, SUPERVISOR = "localhost/peer/sandbox:1", "localhost/peer/supervisor:1"
 PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm true false".split()
@@ -103,6 +105,31 @@ class Podman:
         self.process.wait()
 
 
+class Container(driver.Sandbox):
+    """With the host's network, which the gateway's own driver cannot ask for, and rootless: where its supervisor cannot
+    start (seed 002). All else is as it is there."""
+
+    machine = None
+
+    def furnish(self, files, tls):
+        super().furnish(files, tls)
+        for folder, _, names in os.walk(self.folder):
+            for name in ".", *names:
+                os.chown(os.path.join(folder, name), USER, USER)  # root in there
+
+    def command(self, environment):
+        places = driver.SUPERVISOR, driver.TOKEN, HOSTS
+        mounts = [word for place in places for word in ("-v", f"{self.path('changes')}{place}:{place}:ro")]
+        given = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
+        flags = ["--rm", "--network=host", "--cgroups=disabled", "--user=0:0", *OPENSHELL, *mounts, *given]
+        run = ["run", *flags, "--entrypoint", driver.SUPERVISOR, IMAGE, "--workdir", "/sandbox"]
+        return self.machine.podman(True, *run), {}
+
+    def stop(self):
+        self.process.terminate()  # which is passed on
+        self.process.wait()
+
+
 class WithPodman(WithSandboxes):
     rootless = False
 
@@ -142,3 +169,18 @@ class RootfulTest(WithPodman, Life, Exec, unittest.TestCase):
 @unittest.skipUnless(shutil.which("slirp4netns"), "there is no slirp4netns: scripts/setup peer")
 class RootlessTest(WithPodman, Life, Exec, unittest.TestCase):
     rootless = True
+
+
+class RootlessHostNetworkTest(Process, Life, Exec, Ssh, Policy, unittest.TestCase):
+    kind = Container
+
+    @classmethod
+    def setUpClass(cls):
+        cls.kind.machine = machine()
+        cls.podman = Podman(cls.kind.machine, True)
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        cls.podman.close()
