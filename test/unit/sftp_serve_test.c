@@ -14,21 +14,7 @@
 #include "sftp/sftp.h"
 #include "test.h"
 
-enum { INIT = 1, OPEN = 3, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT, OPENDIR, READDIR };
-enum { REMOVE = 13, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK, SYMLINK, EXTENDED = 200 };
-
-static int to, from; /* the server */
 static pid_t server;
-static struct buf out = BUF_INIT(1 << 22); /* requests that are not sent yet */
-
-/* The last reply. */
-static char reply[SFTP_REPLY_MAX];
-static struct {
-	uint8_t type;
-	uint32_t id, code;
-	struct str body; /* behind the id */
-} got;
-
 static char folder[] = "/tmp/sftp-test-XXXXXX";
 
 static void start(void)
@@ -72,81 +58,6 @@ static void finish(void)
 	OK(system(command) == 0);
 }
 
-/* The request whose fields are in b. */
-static void queue(uint8_t type, uint32_t id, struct buf *b)
-{
-	put_u32(&out, (uint32_t)b->n + 5);
-	put_head(&out, type, id);
-	OK(buf_str(&out, buf_view(b)));
-	buf_fini(b);
-}
-
-static void flush(void)
-{
-	OK(file_write_all(to, out.p + out.at, out.n) == 0);
-	buf_clear(&out);
-}
-
-static uint32_t number(const char *p)
-{
-	const uint8_t *b = (const uint8_t *)p;
-
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
-static void receive(void)
-{
-	OK(file_read_all(from, reply, 4) == 4);
-	uint32_t n = number(reply);
-	OK(n >= 5 && n <= SFTP_PACKET_MAX);
-	OK(file_read_all(from, reply, n) == n);
-	got.type = (uint8_t)reply[0];
-	got.id = number(reply + 1);
-	got.body = str_sub(reply + 5, n - 5);
-	got.code = got.type == SFTP_REPLY_STATUS ? number(got.body.p) : 1000;
-}
-
-/* One request and its reply: the type of that, or the code of a status. */
-static uint32_t asked(uint8_t type, struct buf *b)
-{
-	static uint32_t id = 100;
-
-	queue(type, ++id, b);
-	flush();
-	receive();
-	EQ(got.id, id);
-	return got.type == SFTP_REPLY_STATUS ? got.code : got.type;
-}
-
-static uint32_t ask_path(uint8_t type, const char *path)
-{
-	struct buf b = BUF_INIT(8192);
-
-	put_text(&b, path);
-	return asked(type, &b);
-}
-
-static uint32_t ask_paths(uint8_t type, const char *a, const char *c)
-{
-	struct buf b = BUF_INIT(8192);
-
-	put_text(&b, a);
-	put_text(&b, c);
-	return asked(type, &b);
-}
-
-static uint32_t ask_extension(const char *name, const char *a, const char *c)
-{
-	struct buf b = BUF_INIT(8192);
-
-	put_text(&b, name);
-	if (a)
-		put_text(&b, a);
-	if (c)
-		put_text(&b, c);
-	return asked(EXTENDED, &b);
-}
-
 static void greet(void)
 {
 	struct buf none = BUF_INIT(0);
@@ -157,58 +68,6 @@ static void greet(void)
 	receive();
 	EQ(got.type, SFTP_REPLY_VERSION);
 	EQ(got.id, 3);
-}
-
-/* A handle as text. */
-static struct str kept(char handle[8])
-{
-	EQ(got.body.n, 12);
-	memcpy(handle, got.body.p + 4, 8);
-	return str_sub(handle, 8);
-}
-
-static uint32_t try_open(const char *path, uint32_t pflags)
-{
-	struct buf b = BUF_INIT(8192);
-
-	put_text(&b, path);
-	put_u32(&b, pflags);
-	put_u32(&b, 0);
-	return asked(OPEN, &b);
-}
-
-static struct str opened(const char *path, uint32_t pflags, char handle[8])
-{
-	EQ(try_open(path, pflags), SFTP_REPLY_HANDLE);
-	return kept(handle);
-}
-
-static uint32_t ask_handle(uint8_t type, struct str handle)
-{
-	struct buf b = BUF_INIT(64);
-
-	put_bytes(&b, handle);
-	return asked(type, &b);
-}
-
-static uint32_t ask_read(struct str handle, uint64_t offset, uint32_t n)
-{
-	struct buf b = BUF_INIT(64);
-
-	put_bytes(&b, handle);
-	put_u64(&b, offset);
-	put_u32(&b, n);
-	return asked(READ, &b);
-}
-
-static uint32_t ask_write(struct str handle, uint64_t offset, const char *text)
-{
-	struct buf b = BUF_INIT(8192);
-
-	put_bytes(&b, handle);
-	put_u64(&b, offset);
-	put_text(&b, text);
-	return asked(WRITE, &b);
 }
 
 static const char *content(const char *path)
@@ -236,19 +95,6 @@ static bool is_there(const char *path)
 	struct stat st;
 
 	return lstat(path, &st) == 0;
-}
-
-/* The path of a SFTP_REPLY_NAME. */
-static const char *told_path(void)
-{
-	static char path[5000];
-
-	EQ(number(got.body.p), 1);
-	uint32_t n = number(got.body.p + 4);
-	OK(n < sizeof path && n + 8 < got.body.n);
-	memcpy(path, got.body.p + 8, n);
-	path[n] = '\0';
-	return path;
 }
 
 /* ---- the conversation ---- */
@@ -577,29 +423,6 @@ TEST(sftp_tildes)
 }
 
 /* ---- attributes ---- */
-
-static uint32_t ask_attrs(const char *extension, const char *path, uint32_t flags)
-{
-	struct buf b = BUF_INIT(256);
-
-	if (extension)
-		put_text(&b, extension);
-	put_text(&b, path);
-	put_u32(&b, flags);
-	if (flags & SFTP_ATTR_SIZE)
-		put_u64(&b, 2);
-	if (flags & SFTP_ATTR_OWNER) {
-		put_u32(&b, getuid());
-		put_u32(&b, getgid());
-	}
-	if (flags & SFTP_ATTR_PERMISSIONS)
-		put_u32(&b, 0100600);
-	if (flags & SFTP_ATTR_TIMES) {
-		put_u32(&b, 1000000000);
-		put_u32(&b, 4000000000);
-	}
-	return asked(extension ? EXTENDED : SETSTAT, &b);
-}
 
 TEST(sftp_sets_attributes)
 {
