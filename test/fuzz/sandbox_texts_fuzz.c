@@ -13,6 +13,7 @@
 #include "supervisor/hosts.h"
 #include "supervisor/main_spec.h"
 #include "supervisor/passwd.h"
+#include "supervisor/shell_words.h"
 
 static void spec(const char *text)
 {
@@ -57,6 +58,23 @@ static void passwd(struct str text)
 		must(a.uid == 7);
 }
 
+static void words(struct str line)
+{
+	struct shell_words w;
+	struct err e;
+	size_t n = 0;
+
+	if (shell_words(&w, line, &e) == 0) {
+		must(w.argv[0] != NULL);
+		for (char **a = w.argv; *a; a++)
+			n += strlen(*a) + 1;
+		for (char **a = w.assign; *a; a++)
+			must(strchr(*a, '=') > *a);
+		must(n <= line.n + 1);
+	}
+	shell_words_fini(&w);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -65,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0 || size > 65536)
 		return 0;
 	_cleanup_free_ char *text = xstrndup((const char *)data + 1, size - 1);
-	switch (data[0] % 4) {
+	switch (data[0] % 8) {
 	case 0:
 		spec(text);
 		break;
@@ -74,6 +92,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 2:
 		hosts_gateway(str_sub(data + 1, size - 1), &address);
+		break;
+	case 4:
+		words(str_sub(data + 1, size - 1));
 		break;
 	default:
 		passwd(str_sub(data + 1, size - 1));
