@@ -7,7 +7,7 @@
  *	session                                            supervisor
  *	                                           <----   SSH_BEGIN, once: the client may be served
  *	SSH_SHELL, SSH_EXEC, SSH_SFTP, SSH_MAIN,   ---->   starts, attaches or connects it
- *	SSH_CONNECT
+ *	SSH_CONNECT, SSH_SUBSYSTEM
  *	                                           <----   SSH_STARTED with descriptors, or SSH_REFUSED
  *	SSH_SIGNAL                                 ---->   to what was started
  *	                                           <----   SSH_EXITED, once, when it has ended
@@ -38,8 +38,9 @@ enum ssh_message {
 	SSH_SHELL = 1,
 	SSH_EXEC, /* text: the command line, with one memfd that holds it, text_n bytes */
 	SSH_SFTP,
-	SSH_MAIN,    /* the main process: attachment.h */
-	SSH_CONNECT, /* to `host`, which is loopback, and `port` inside */
+	SSH_MAIN,      /* the main process: attachment.h */
+	SSH_CONNECT,   /* to `host`, which is loopback, and `port` inside */
+	SSH_SUBSYSTEM, /* one that there is not: told as an event, and always refused */
 	SSH_SIGNAL,
 	SSH_CLOSE,
 	/* the supervisor answers */
@@ -64,6 +65,7 @@ struct ssh_packet {
 			char host[64];
 			uint16_t port;
 		} connect;
+		char subsystem[64];
 		int32_t signo; /* SSH_SIGNAL: of Linux */
 		struct {
 			int32_t code; /* errno, or 0 */
