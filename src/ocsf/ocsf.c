@@ -209,7 +209,7 @@ static void deliver(struct ocsf *o, int64_t time_ms, enum log_level level, const
 	if (level <= LOG_INFO && o->has_files)
 		put_file(o, &o->lines, time_ms, whole);
 	if (o->sink)
-		o->sink(o->sink_arg, time_ms, word, target ? target : "ocsf", str_of(text));
+		o->sink(o->sink_arg, time_ms, level, word, target ? target : "ocsf", str_of(text));
 }
 
 void ocsf_log(struct ocsf *o, enum log_level level, const char *target, struct str text)

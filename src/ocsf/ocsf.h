@@ -43,10 +43,11 @@ void ocsf_set_json(struct ocsf *o, bool on);
 /* The proxy's address in the records to come; host is copied. o may be NULL. */
 void ocsf_set_proxy(struct ocsf *o, struct ocsf_endpoint proxy);
 
-/* Called for every line as it goes to the log: level "OCSF" and target "ocsf" for an event, whose
- * text is its shorthand (contract 2.7). Everything is borrowed. It must not emit. NULL: nobody. */
-typedef void ocsf_sink_fn(void *arg, int64_t time_ms, const char *level, const char *target,
-			  struct str text);
+/* Called for every line as it goes to the log: word "OCSF" and target "ocsf" for an event, whose
+ * text is its shorthand (contract 2.7), and whose level comes of its severity; else word is the level's.
+ * Everything is borrowed. It must not emit. NULL: nobody. */
+typedef void ocsf_sink_fn(void *arg, int64_t time_ms, enum log_level level, const char *word,
+			  const char *target, struct str text);
 void ocsf_set_sink(struct ocsf *o, ocsf_sink_fn *fn, void *arg);
 
 /* Tells an event everywhere. o may be NULL: nobody listens. */

@@ -10,6 +10,7 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 	u->used = true;
 	u->sandbox_id = o->sandbox_id;
 	u->events = events;
+	u->logs = log_push_new(events, LOG_INFO);
 	uuid_random(u->instance_id);
 	if (gateway_init(&u->gateway, o->endpoint, e) < 0)
 		return -1;
@@ -37,7 +38,21 @@ int uplink_start(struct uplink *u, struct loop *l, struct err *e)
 		.instance_id = u->instance_id,
 	};
 	u->session = gateway_session_start(&config);
+	log_push_start(u->logs, &(struct log_push_config){
+					.loop = l,
+					.resolver = u->resolver,
+					.gateway = &u->gateway,
+					.sandbox_id = u->sandbox_id,
+				});
 	return 0;
+}
+
+static void told(void *owner)
+{
+	struct uplink *u = owner;
+
+	if (--u->telling == 0)
+		u->reported(u->owner);
 }
 
 static void reported(void *owner, const struct err *why)
@@ -49,7 +64,7 @@ static void reported(void *owner, const struct err *why)
 			 "reason=%s", why->text);
 	else
 		log_info("the gateway knows how the main process ended");
-	u->reported(u->owner);
+	told(u);
 }
 
 void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*done)(void *owner),
@@ -68,7 +83,9 @@ void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*done)
 		.done = reported,
 		.owner = u,
 	};
+	u->telling = 2;
 	u->report = exit_report_start(&config);
+	log_push_finish(u->logs, told, u);
 }
 
 void uplink_fini(struct uplink *u)
@@ -77,6 +94,7 @@ void uplink_fini(struct uplink *u)
 		return;
 	gateway_session_free(u->session);
 	exit_report_free(u->report);
+	log_push_free(u->logs);
 	resolver_free(u->resolver);
 	gateway_boot_fini(&u->boot);
 	gateway_fini(&u->gateway);

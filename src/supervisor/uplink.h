@@ -12,6 +12,7 @@
 #include "supervisor/gateway_boot.h"
 #include "supervisor/options.h"
 #include "supervisor/gateway_session.h"
+#include "supervisor/log_push.h"
 
 struct uplink {
 	bool used;
@@ -20,9 +21,11 @@ struct uplink {
 	struct resolver *resolver;
 	struct gateway_session *session;
 	struct exit_report *report;
+	struct log_push *logs;
 	char instance_id[UUID_TEXT]; /* of the main process of this start */
 	const char *sandbox_id;      /* borrowed from the options */
 	struct ocsf *events;
+	unsigned telling; /* what uplink_report waits for */
 	void (*reported)(void *owner);
 	void *owner;
 };
@@ -33,8 +36,8 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 		     struct err *e);
 /* Opens the session: the main process runs. */
 int uplink_start(struct uplink *u, struct loop *l, struct err *e);
-/* Ends the session and tells how the main process ended; reported is called once, when that is acknowledged or
- * refused for good. */
+/* Ends the session, tells how the main process ended, and sends the rest of the log; reported is called once, when
+ * the first is acknowledged or refused for good, and the log has had its time. */
 void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*reported)(void *owner),
 		   void *owner);
 /* All of it; before its loop. An uplink of zeroes is released too. */

@@ -52,13 +52,14 @@ class Gateway:
         self.accepts, self.heartbeat = True, 15
         self.changing = threading.Lock()
         self.calls, self.sessions, self.exits = [], [], []
+        self.log_calls, self.log_batches = [], []  # of PushSandboxLogs, which goes on beside all others
         self.updates, self.statuses = [], []
         self.server = None
         self.start()
 
     def start(self):
         self.server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)]
+            concurrent.futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)]
         )
         self.server.add_generic_rpc_handlers((self.handlers(),))
         address = f"127.0.0.1:{self.port}"
@@ -97,6 +98,11 @@ class Gateway:
                 "UpdateConfig": unary(self.update_config, pb.UpdateConfigRequest),
                 "ReportPolicyStatus": unary(self.report_status, pb.ReportPolicyStatusRequest),
                 "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
+                "PushSandboxLogs": grpc.stream_unary_rpc_method_handler(
+                    self.push_logs,
+                    request_deserializer=pb.PushSandboxLogsRequest.FromString,
+                    response_serializer=lambda m: m.SerializeToString(),
+                ),
                 "ConnectSupervisor": grpc.stream_stream_rpc_method_handler(
                     self.connect,
                     request_deserializer=pb.SupervisorMessage.FromString,
@@ -107,7 +113,8 @@ class Gateway:
 
     def admit(self, method, context):
         bearer = dict(context.invocation_metadata()).get("authorization", "")
-        self.calls.append((method, bearer))
+        calls = self.log_calls if method == "PushSandboxLogs" else self.calls
+        calls.append((method, bearer))
         if bearer.removeprefix("Bearer ") not in self.tokens:
             context.abort(Code.UNAUTHENTICATED, "token expired")
         if self.failures[method]:
@@ -158,6 +165,17 @@ class Gateway:
         self.admit("ReportMainProcessExit", context)
         self.exits.append(request)
         return pb.ReportMainProcessExitResponse()
+
+    def push_logs(self, requests, context):
+        self.admit("PushSandboxLogs", context)
+        for request in requests:
+            self.log_batches.append(request)
+        return pb.PushSandboxLogsResponse()
+
+    @property
+    def log(self):
+        """Its lines: level, target and message."""
+        return [(line.level, line.target, line.message) for batch in self.log_batches for line in batch.logs]
 
     def connect(self, requests, context):
         self.admit("ConnectSupervisor", context)

@@ -186,13 +186,14 @@ struct heard {
 	char text[2000];
 };
 
-static void hear(void *arg, int64_t time_ms, const char *level, const char *target, struct str text)
+static void hear(void *arg, int64_t time_ms, enum log_level level, const char *word,
+		 const char *target, struct str text)
 {
 	struct heard *h = arg;
 	size_t n = strlen(h->text);
 
-	snprintf(h->text + n, sizeof h->text - n, "%d|%s|%s|%.*s\n", time_ms > 0, level, target,
-		 STR_FMT(text));
+	snprintf(h->text + n, sizeof h->text - n, "%d|%d|%s|%s|%.*s\n", time_ms > 0, level, word,
+		 target, STR_FMT(text));
 }
 
 TEST(a_sink_hears_lines_and_events)
@@ -205,7 +206,7 @@ TEST(a_sink_hears_lines_and_events)
 	ocsf_log(o, LOG_INFO, "proxy", STR("two"));
 	ocsf_set_sink(o, NULL, NULL);
 	emit_at(o, AT, "three");
-	STREQ(h.text, "1|OCSF|ocsf|EVENT [INFO] one\n1|INFO|proxy|two\n");
+	STREQ(h.text, "1|2|OCSF|ocsf|EVENT [INFO] one\n1|2|INFO|proxy|two\n");
 	ocsf_free(o);
 }
 
@@ -223,7 +224,7 @@ TEST(the_lines_of_log_come_here)
 	log_warn("odd");
 	log_debug("unheard");
 	ocsf_free(o);
-	STREQ(h.text, "1|INFO|openshell|ready id=\"a b\" n=7\n1|WARN|openshell|odd\n");
+	STREQ(h.text, "1|2|INFO|openshell|ready id=\"a b\" n=7\n1|1|WARN|openshell|odd\n");
 	EQ(count(content("stderr.txt"), "\n"), 1);
 	HAS(content("stderr.txt"), "Z WARN openshell: odd\n");
 	log_info("later");
