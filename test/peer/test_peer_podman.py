@@ -105,6 +105,21 @@ class Podman:
         self.process.wait()
 
 
+_services = {}
+
+
+def podman(rootless):
+    """The one of this machine."""
+    if rootless not in _services:
+        _services[rootless] = Podman(machine(), rootless)
+    return _services[rootless]
+
+
+def tearDownModule():
+    for service in _services.values():
+        service.close()
+
+
 class Container(driver.Sandbox):
     """With the host's network, which the gateway's own driver cannot ask for, and rootless: where its supervisor cannot
     start (seed 002). All else is as it is there."""
@@ -136,7 +151,7 @@ class WithPodman(WithSandboxes):
     @classmethod
     def setUpClass(cls):
         cls.machine = machine()
-        cls.podman = Podman(cls.machine, cls.rootless)
+        cls.podman = podman(cls.rootless)
         folder = cls.machine.path(cls.__name__)
         port = peer.free_port()
         table = (
@@ -149,7 +164,6 @@ class WithPodman(WithSandboxes):
     @classmethod
     def tearDownClass(cls):
         cls.gateway.stop()
-        cls.podman.close()
 
     def diagnostics(self):
         shown = ["--- gateway", self.gateway.log()[-4000:], "--- podman", self.podman.log()[-2000:]]
@@ -177,10 +191,5 @@ class RootlessHostNetworkTest(Process, Life, Exec, Ssh, Policy, unittest.TestCas
     @classmethod
     def setUpClass(cls):
         cls.kind.machine = machine()
-        cls.podman = Podman(cls.kind.machine, True)
+        podman(rootless=True)
         super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls):
-        super().tearDownClass()
-        cls.podman.close()
