@@ -31,7 +31,8 @@ struct grpc_channel {
 
 /*
  * Life of a call: started --> peer ended | stream closed | deadline | cancelled --> gone. What the
- * peer sent before its end is delivered first, also when the call is paused.
+ * peer sent before its end is delivered first, also when the call is paused. Where its user wants to
+ * go on sending (server_done): peer ended --> lingers --> stream closed --> gone.
  */
 struct grpc_rpc {
 	struct grpc_channel *channel;
@@ -45,6 +46,8 @@ struct grpc_rpc {
 	bool over;     /* ended or cancelled: no callback comes any more */
 	bool got_one;  /* message */
 	bool peer_ended;
+	bool half_closed; /* by us */
+	bool lingers;     /* the server has ended in order, we go on */
 	bool paused, reading;
 	struct grpc_reader reader;
 	struct buf waiting; /* bytes that came while paused */
@@ -111,6 +114,17 @@ void grpc_rpc_cancel(struct grpc_rpc *r)
 	rpc_free_if_over(r);
 }
 
+/* Whether the call goes on, though the server has said all. */
+static bool rpc_lingers(struct grpc_rpc *r)
+{
+	if (r->half_closed || r->ops->server_done == NULL || h2_is_closed(r->stream))
+		return false;
+	r->busy++;
+	r->lingers = r->ops->server_done(r);
+	r->busy--;
+	return r->lingers;
+}
+
 /* The server has said all: what did it say? */
 static void rpc_finish(struct grpc_rpc *r)
 {
@@ -134,7 +148,7 @@ static void rpc_finish(struct grpc_rpc *r)
 		rpc_endf(r, GRPC_INTERNAL, "the answer ends within a message");
 	else if (code == GRPC_OK && !r->streams && !r->got_one)
 		rpc_endf(r, GRPC_INTERNAL, "the answer has no message");
-	else
+	else if (code != GRPC_OK || !rpc_lingers(r))
 		rpc_end(r, code, grpc_message_decode(text, h2_arena(st)));
 }
 
@@ -275,7 +289,11 @@ static void on_closed(struct h2_stream *st, enum h2_outcome how, uint32_t code)
 {
 	struct grpc_rpc *r = h2_user(st);
 
-	if (r->peer_ended) /* paused: its messages and its end are still to come */
+	if (r->lingers && (how == H2_END_DONE || code == H2_NO_ERROR)) {
+		rpc_end(r, GRPC_OK, STR(""));
+		return;
+	}
+	if (r->peer_ended && !r->lingers) /* paused: its messages and its end are still to come */
 		return;
 	if (how == H2_END_LOST)
 		rpc_endf(r, GRPC_UNAVAILABLE, "the connection was lost");
@@ -413,6 +431,7 @@ bool grpc_rpc_send(struct grpc_rpc *r, const void *message)
 
 void grpc_rpc_half_close(struct grpc_rpc *r)
 {
+	r->half_closed = true;
 	if (r->stream != NULL && !r->over)
 		h2_end(r->stream);
 }

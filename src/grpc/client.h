@@ -64,6 +64,9 @@ struct grpc_rpc_ops {
 	void (*message)(struct grpc_rpc *r, void *message);
 	/* A grpc_rpc_send that was refused is worth another try. */
 	void (*writable)(struct grpc_rpc *r);
+	/* The server has said its last, and all is in order, but we have not half-closed: true to go on
+	 * sending, and `ended` comes when we have; false, or without this, the call ends now. */
+	bool (*server_done)(struct grpc_rpc *r);
 	/* It is over; text is the decoded grpc-message or our own words. The call is gone when this
 	 * returns. A unary call that ended GRPC_OK has had exactly one message. */
 	void (*ended)(struct grpc_rpc *r, enum grpc_status status, struct str text);

@@ -50,6 +50,7 @@ static void retry(struct gateway_session *s, const char *why)
 	if (s->state == PAUSING)
 		return;
 	s->state = PAUSING;
+	relays_drop(s->config.relays);
 	if (rpc != NULL)
 		grpc_rpc_cancel(rpc);
 	gateway_link_close(steal(&s->link));
@@ -110,13 +111,15 @@ static void beat(struct gateway_session *s)
 	timer_set(s->config.loop, &s->timer, s->heartbeat_ms);
 }
 
-static void refuse_relay(struct gateway_session *s, const Openshell__V1__RelayOpen *relay)
+static void answer_relay(void *owner, const char *channel_id, const char *error)
 {
+	struct gateway_session *s = owner;
 	supervisor_message m = OPENSHELL__V1__SUPERVISOR_MESSAGE__INIT;
 	Openshell__V1__RelayOpenResult result = OPENSHELL__V1__RELAY_OPEN_RESULT__INIT;
 
-	result.channel_id = relay->channel_id;
-	result.error = "relays are not in this version";
+	result.channel_id = (char *)channel_id;
+	result.success = error == NULL;
+	result.error = (char *)(error != NULL ? error : "");
 	m.payload_case = OPENSHELL__V1__SUPERVISOR_MESSAGE__PAYLOAD_RELAY_OPEN_RESULT;
 	m.relay_open_result = &result;
 	if (!say(s, &m)) /* its gateway gives up by itself after 10 s */
@@ -164,7 +167,9 @@ static void heard(struct grpc_rpc *r, void *message)
 	if (s->state == GREETING)
 		greeted(s, m);
 	else if (m->payload_case == OPENSHELL__V1__GATEWAY_MESSAGE__PAYLOAD_RELAY_OPEN)
-		refuse_relay(s, m->relay_open);
+		relay_open(s->config.relays, s->link, m->relay_open, answer_relay, s);
+	else if (m->payload_case == OPENSHELL__V1__GATEWAY_MESSAGE__PAYLOAD_RELAY_CLOSE)
+		relay_close(s->config.relays, m->relay_close->channel_id, m->relay_close->reason);
 }
 
 /* ---- the beginning ---- */
@@ -228,6 +233,7 @@ void gateway_session_free(struct gateway_session *s)
 	if (s == NULL)
 		return;
 	timer_stop(s->config.loop, &s->timer);
+	relays_drop(s->config.relays);
 	gateway_link_close(s->link);
 	free(s);
 }

@@ -2,14 +2,14 @@
  * The session with the gateway (supervisor contract 3.1 to 3.3): one call that stays open, and for as long as it
  * is accepted the sandbox is Ready. When it is lost, whatever the reason, it is opened anew, after a pause that
  * grows from 1 s to 30 s and begins anew once a session was accepted; the sandbox does not notice.
- *
- * Relays are not in this version: each is answered with a failure that says so.
+ * Relays ride on its link, and end with it.
  */
 #ifndef OPENSHELL_SUPERVISOR_GATEWAY_SESSION_H
 #define OPENSHELL_SUPERVISOR_GATEWAY_SESSION_H
 
 #include "ocsf/ocsf.h"
 #include "supervisor/gateway.h"
+#include "supervisor/relay.h"
 
 struct gateway_session;
 
@@ -17,6 +17,7 @@ struct gateway_session_config {
 	struct loop *loop;
 	struct resolver *resolver;
 	const struct gateway *gateway; /* all borrowed until gateway_session_free */
+	struct relays *relays;
 	struct ocsf *events;
 	const char *sandbox_id, *instance_id;
 };

@@ -43,6 +43,7 @@ static void run_end(struct later *l)
 {
 	struct supervisor *s = container_of(l, struct supervisor, end);
 
+	relays_keeper_goes(s->uplink.relays);
 	keeper_free(s->wall.keeper);
 	s->wall.keeper = NULL;
 	tell_config(s->events, "cleaned_up", OCSF_INFORMATIONAL,

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -153,33 +154,58 @@ void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_cod
 		     });
 }
 
-void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs)
+/* What became of the session with the gateway, or of a relay, in a sentence. */
+static void tell_session(struct ocsf *o, int activity, enum ocsf_severity severity,
+			 enum ocsf_status status, const char *fmt, ...) PRINTF(5, 6);
+
+static void tell_session(struct ocsf *o, int activity, enum ocsf_severity severity,
+			 enum ocsf_status status, const char *fmt, ...)
 {
 	char sentence[SENTENCE_MAX];
+	va_list ap;
 
-	snprintf(sentence, sizeof sentence,
-		 "supervisor session established (session_id=%s, heartbeat_secs=%u)", session_id,
-		 heartbeat_secs);
+	va_start(ap, fmt);
+	vsnprintf(sentence, sizeof sentence, fmt, ap);
+	va_end(ap);
 	ocsf_emit(o, &(struct ocsf_event){
 			     .class = OCSF_NET,
-			     .activity = OCSF_NET_OPEN,
-			     .severity = OCSF_INFORMATIONAL,
-			     .status = OCSF_SUCCESS,
+			     .activity = activity,
+			     .severity = severity,
+			     .status = status,
 			     .message = str_of(sentence),
 		     });
 }
 
+void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs)
+{
+	tell_session(o, OCSF_NET_OPEN, OCSF_INFORMATIONAL, OCSF_SUCCESS,
+		     "supervisor session established (session_id=%s, heartbeat_secs=%u)",
+		     session_id, heartbeat_secs);
+}
+
 void tell_session_failed(struct ocsf *o, unsigned attempt, const char *why)
 {
-	char sentence[SENTENCE_MAX];
+	tell_session(o, OCSF_NET_FAIL, OCSF_LOW, OCSF_FAILURE,
+		     "supervisor session failed, reconnecting (attempt %u): %s", attempt, why);
+}
 
-	snprintf(sentence, sizeof sentence,
-		 "supervisor session failed, reconnecting (attempt %u): %s", attempt, why);
-	ocsf_emit(o, &(struct ocsf_event){
-			     .class = OCSF_NET,
-			     .activity = OCSF_NET_FAIL,
-			     .severity = OCSF_LOW,
-			     .status = OCSF_FAILURE,
-			     .message = str_of(sentence),
-		     });
+void tell_relay_open(struct ocsf *o, const char *channel_id, const char *target)
+{
+	tell_session(o, OCSF_NET_OPEN, OCSF_INFORMATIONAL, OCSF_SUCCESS,
+		     "relay opened (channel_id=%s, target=%s)", channel_id, target);
+}
+
+void tell_relay_closed(struct ocsf *o, const char *channel_id, const char *target, uint64_t out,
+		       uint64_t in, const char *why)
+{
+	tell_session(o, OCSF_NET_CLOSE, OCSF_INFORMATIONAL, OCSF_SUCCESS,
+		     "relay closed (channel_id=%s, target=%s, sent=%" PRIu64 ", received=%" PRIu64
+		     "): %s",
+		     channel_id, target, out, in, why);
+}
+
+void tell_relay_failed(struct ocsf *o, const char *channel_id, const char *target, const char *why)
+{
+	tell_session(o, OCSF_NET_FAIL, OCSF_LOW, OCSF_FAILURE,
+		     "relay failed (channel_id=%s, target=%s): %s", channel_id, target, why);
 }

@@ -33,4 +33,10 @@ void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_cod
 void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs);
 void tell_session_failed(struct ocsf *o, unsigned attempt, const char *why);
 
+/* A relay of the session flows; has ended, with the bytes to the gateway and to the target, and why; did not come to bytes. */
+void tell_relay_open(struct ocsf *o, const char *channel_id, const char *target);
+void tell_relay_closed(struct ocsf *o, const char *channel_id, const char *target, uint64_t out,
+		       uint64_t in, const char *why);
+void tell_relay_failed(struct ocsf *o, const char *channel_id, const char *target, const char *why);
+
 #endif

@@ -25,14 +25,19 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 	return gateway_boot(&u->boot, &config, e);
 }
 
-int uplink_start(struct uplink *u, struct loop *l, struct err *e)
+int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char *ssh_socket,
+		 struct err *e)
 {
 	if (resolver_new(&u->resolver, l, e) < 0)
 		return -1;
+	const struct relays_config relays = {
+		.loop = l, .keeper = k, .ssh_socket = ssh_socket, .events = u->events};
+	u->relays = relays_new(&relays);
 	const struct gateway_session_config config = {
 		.loop = l,
 		.resolver = u->resolver,
 		.gateway = &u->gateway,
+		.relays = u->relays,
 		.events = u->events,
 		.sandbox_id = u->sandbox_id,
 		.instance_id = u->instance_id,
@@ -93,6 +98,7 @@ void uplink_fini(struct uplink *u)
 	if (!u->used)
 		return;
 	gateway_session_free(u->session);
+	relays_free(u->relays);
 	exit_report_free(u->report);
 	log_push_free(u->logs);
 	resolver_free(u->resolver);

@@ -19,6 +19,7 @@ struct uplink {
 	struct gateway gateway;
 	struct gateway_boot boot; /* what it said before the wall */
 	struct resolver *resolver;
+	struct relays *relays;
 	struct gateway_session *session;
 	struct exit_report *report;
 	struct log_push *logs;
@@ -34,8 +35,10 @@ struct uplink {
  * wall: u->boot. Blocks; before anything is forked that stays. Released by uplink_fini, also on failure. */
 int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
 		     struct err *e);
-/* Opens the session: the main process runs. */
-int uplink_start(struct uplink *u, struct loop *l, struct err *e);
+/* Opens the session: the main process runs. Relays lead to what the keeper connects to, and to the sshd at
+ * ssh_socket (NULL: there is none), which is borrowed. */
+int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char *ssh_socket,
+		 struct err *e);
 /* Ends the session, tells how the main process ended, and sends the rest of the log; reported is called once, when
  * the first is acknowledged or refused for good, and the log has had its time. */
 void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*reported)(void *owner),

@@ -633,6 +633,24 @@ def a_gateway_without_a_policy():
     talk.to.stop()
 
 
+@scene
+def relays():
+    talk = Talk(None)
+    server = ["/usr/bin/python3", "-m", "http.server", "8438", "--bind", "127.0.0.1"]
+    with started(*server, env=talk.env, by_file=False) as process:
+        process.until("NET:OPEN [INFO] [msg:supervisor session established")
+        opened = None
+        while not (opened and opened.success):
+            relay = talk.to.open_relay(tcp=("127.0.0.1", 8438))
+            opened = eventually(lambda: relay.result)  # noqa: B023
+        refused = talk.to.open_relay(tcp=("127.0.0.1", 9))
+        eventually(lambda: refused.result)
+        relay.close()
+        process.until("NET:CLOSE [INFO] [msg:relay closed (channel_id=")
+        process.send_signal(signal.SIGTERM)
+    talk.to.stop()
+
+
 def with_etc(path, text):
     """Words before a command: it has that file below an /etc of its own."""
     folder = machine().fresh("etc")

@@ -5,6 +5,7 @@ import concurrent.futures
 import hashlib
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +42,45 @@ class Session:
         return [getattr(m, kind) for m in self.said if m.WhichOneof("payload") == kind]
 
 
+class Relay:
+    """One that was opened: `socket` has its bytes, once the supervisor has claimed it."""
+
+    def __init__(self, session, channel_id):
+        self.session, self.channel_id = session, channel_id
+        self.socket, self.theirs = socket.socketpair()
+        self.context, self.claimed, self.status = None, threading.Event(), None
+
+    @property
+    def result(self):
+        """What the supervisor answered, or None."""
+        results = self.session.said_of("relay_open_result")
+        return next((r for r in results if r.channel_id == self.channel_id), None)
+
+    def serve(self, requests, context):
+        """The call that claimed it, until our end of the socket is closed for writing, or the supervisor has ended:
+        a Python server cannot end its direction alone (test_half_close.py can)."""
+        self.context = context
+        self.claimed.set()
+
+        def listen():
+            try:
+                for frame in requests:
+                    self.theirs.sendall(frame.data)
+            except (grpc.RpcError, OSError):
+                pass
+            try:
+                self.theirs.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+
+        threading.Thread(target=listen, daemon=True).start()
+        while data := self.theirs.recv(16384):
+            yield pb.RelayFrame(data=data)
+
+    def close(self):
+        self.socket.close()
+
+
 class Gateway:
     """Answers with config; calls a token of which is not in tokens are refused. Scripts: `failures` of a method
     are (code, text), one for each call until there are none left; `accepts` False leaves hellos unanswered."""
@@ -53,13 +93,14 @@ class Gateway:
         self.changing = threading.Lock()
         self.calls, self.sessions, self.exits = [], [], []
         self.log_calls, self.log_batches = [], []  # of PushSandboxLogs, which goes on beside all others
+        self.relays, self.strangers = {}, []  # by channel id; ids claimed that nobody opened
         self.updates, self.statuses = [], []
         self.server = None
         self.start()
 
     def start(self):
         self.server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)]
+            concurrent.futures.ThreadPoolExecutor(128), options=[("grpc.so_reuseport", 0)]
         )
         self.server.add_generic_rpc_handlers((self.handlers(),))
         address = f"127.0.0.1:{self.port}"
@@ -106,6 +147,11 @@ class Gateway:
                 "ConnectSupervisor": grpc.stream_stream_rpc_method_handler(
                     self.connect,
                     request_deserializer=pb.SupervisorMessage.FromString,
+                    response_serializer=lambda m: m.SerializeToString(),
+                ),
+                "RelayStream": grpc.stream_stream_rpc_method_handler(
+                    self.relay,
+                    request_deserializer=pb.RelayFrame.FromString,
                     response_serializer=lambda m: m.SerializeToString(),
                 ),
             },
@@ -203,6 +249,24 @@ class Gateway:
                 return
             else:
                 context.abort(*reply)
+
+    def relay(self, requests, context):
+        self.admit("RelayStream", context)
+        channel_id = next(requests).init.channel_id
+        relay = self.relays.get(channel_id)
+        if relay is None or relay.claimed.is_set():
+            self.strangers.append(channel_id)
+            context.abort(Code.NOT_FOUND, "unknown or expired relay channel")
+        yield from relay.serve(requests, context)
+
+    def open_relay(self, session=None, tcp=None, channel_id=None):
+        """Asks for one, to the sshd or to a (host, port); its result and its bytes come as they come."""
+        session = session or self.sessions[-1]
+        channel_id = channel_id or f"relay-{len(self.relays)}"
+        relay = self.relays[channel_id] = Relay(session, channel_id)
+        target = {"tcp": pb.TcpRelayTarget(host=tcp[0], port=tcp[1])} if tcp else {"ssh": pb.SshRelayTarget()}
+        session.say(relay_open=pb.RelayOpen(channel_id=channel_id, **target))
+        return relay
 
     def accept(self, session):
         session.say(

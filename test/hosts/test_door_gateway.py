@@ -245,18 +245,12 @@ class SessionTest(WithGateway, RootPocket, unittest.TestCase):
         self.until(process, "reconnecting (attempt 2): the gateway rejected the session: not you")
         self.finish(process)
 
-    def test_heartbeats_and_relays(self):
+    def test_heartbeats(self):
         to = self.gateway()
         to.heartbeat = 1  # the least is 5
         process = self.begin(to)
         session = self.accepted(to, process)
         session.say(heartbeat=pb.GatewayHeartbeat())
-        session.say(relay_open=pb.RelayOpen(channel_id="one", ssh=pb.SshRelayTarget()))
-        session.say(relay_open=pb.RelayOpen(channel_id="two", tcp=pb.TcpRelayTarget(host="localhost", port=80)))
-        eventually(lambda: len(session.said_of("relay_open_result")) == 2)
-        answers = session.said_of("relay_open_result")
-        self.assertEqual([(a.channel_id, a.success) for a in answers], [("one", False), ("two", False)])
-        self.assertEqual({a.error for a in answers}, {"relays are not in this version"})
         eventually(lambda: session.said_of("heartbeat"))
         self.finish(process)
 

@@ -1,0 +1,527 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "base/util.h"
+#include "supervisor/relay.h"
+#include "supervisor/tell.h"
+
+#define RPC "/openshell.v1.OpenShell/RelayStream"
+
+typedef Openshell__V1__RelayFrame relay_frame;
+
+enum {
+	FRAME_BYTES = 16384, /* of the target's in one frame (contract 3.4) */
+	FRAMES_A_TURN = 16,  /* then others have theirs */
+	CHANNEL_ID_MAX = 256,
+};
+
+/*
+ *   ASKED --keeper's socket--> CONNECTING --connected--> FLOWING --both have ended--> OVER
+ *     |                            |                        |                           ^
+ *     +----------------------------+------------------------+---------------------------+
+ *                                                    refused, too late, broken
+ *
+ *   OVER is for the rest of a turn: those who call us are not through with it.
+ *
+ *   FLOWING, each direction by itself:
+ *     from the target    read --queue full--> held --room--> read ... its end: half_close
+ *     from the gateway   written --target full--> paused --room--> written ... its end: shutdown
+ */
+enum state { ASKED, CONNECTING, FLOWING, OVER };
+
+struct relay {
+	struct relays *all;
+	struct list link;
+	enum state state;
+	char *channel_id;
+	char target[80]; /* for the log: "ssh" or "127.0.0.1:80" */
+	struct gateway_link *gateway;
+	relay_answer_fn *answer;
+	void *owner;
+	struct keeper_call call;
+	struct timer late;
+	struct source source; /* fd -1: there is none yet */
+	struct grpc_rpc *rpc;
+	struct later end;
+	uint8_t *held; /* what the target said and the call has no room for */
+	size_t n_held;
+	struct buf waiting; /* what the gateway said and the target has no room for */
+	bool target_ended, gateway_ended;
+	uint64_t out, in; /* bytes to the gateway, to the target */
+};
+
+struct relays {
+	struct relays_config config;
+	struct list open;
+	size_t n;
+};
+
+/* ---- the end ---- */
+
+static void relay_free(struct relay *r)
+{
+	struct loop *l = r->all->config.loop;
+
+	list_del(&r->link);
+	r->all->n--;
+	keeper_cancel(&r->call);
+	timer_stop(l, &r->late);
+	loop_later_cancel(&r->end);
+	if (r->rpc != NULL)
+		grpc_rpc_cancel(r->rpc);
+	loop_del(l, &r->source);
+	if (r->source.fd >= 0)
+		close(r->source.fd);
+	buf_fini(&r->waiting);
+	free(r->held);
+	free(r->channel_id);
+	free(r);
+}
+
+static void run_end(struct later *l)
+{
+	relay_free(container_of(l, struct relay, end));
+}
+
+static void over(struct relay *r)
+{
+	struct loop *l = r->all->config.loop;
+
+	r->state = OVER;
+	keeper_cancel(&r->call);
+	timer_stop(l, &r->late);
+	loop_del(l, &r->source);
+	loop_later(l, &r->end);
+}
+
+/* It does not come to bytes. */
+static void refuse(struct relay *r, const char *why)
+{
+	over(r);
+	tell_relay_failed(r->all->config.events, r->channel_id, r->target, why);
+	r->answer(r->owner, r->channel_id, why);
+}
+
+/* No more bytes. */
+static void finish(struct relay *r, const char *why)
+{
+	if (r->state == OVER)
+		return;
+	over(r);
+	tell_relay_closed(r->all->config.events, r->channel_id, r->target, r->out, r->in, why);
+}
+
+/* Both directions have ended, and all is through. */
+static void finish_if_done(struct relay *r)
+{
+	if (r->target_ended && r->gateway_ended && r->n_held == 0 && r->waiting.n == 0)
+		finish(r, "both sides have ended");
+}
+
+/* ---- from the target to the gateway ---- */
+
+static bool send_bytes(struct relay *r, const uint8_t *p, size_t n)
+{
+	relay_frame f = OPENSHELL__V1__RELAY_FRAME__INIT;
+
+	f.payload_case = OPENSHELL__V1__RELAY_FRAME__PAYLOAD_DATA;
+	f.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)p};
+	return grpc_rpc_send(r->rpc, &f);
+}
+
+static void watch(struct relay *r)
+{
+	uint32_t events = 0;
+
+	if (r->state == OVER)
+		return;
+	if (!r->target_ended && r->n_held == 0)
+		events |= EPOLLIN;
+	if (r->waiting.n > 0)
+		events |= EPOLLOUT;
+	/* a hang-up is told again and again, whatever is waited for */
+	if (events == 0)
+		loop_del(r->all->config.loop, &r->source);
+	else if (r->source.added)
+		loop_set(r->all->config.loop, &r->source, events);
+	else if (loop_add(r->all->config.loop, &r->source, events, &(struct err){0}) < 0)
+		finish(r, "the target cannot be watched");
+}
+
+static void target_has_ended(struct relay *r)
+{
+	r->target_ended = true;
+	grpc_rpc_half_close(r->rpc);
+	finish_if_done(r);
+}
+
+static void read_target(struct relay *r)
+{
+	uint8_t bytes[FRAME_BYTES];
+
+	for (int i = 0; i < FRAMES_A_TURN; i++) {
+		ssize_t n = read(r->source.fd, bytes, sizeof bytes);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) { /* a target that resets its connection has ended too */
+			target_has_ended(r);
+			return;
+		}
+		r->out += (size_t)n;
+		if (!send_bytes(r, bytes, (size_t)n)) {
+			r->held = xmalloc((size_t)n);
+			memcpy(r->held, bytes, (size_t)n);
+			r->n_held = (size_t)n;
+			return;
+		}
+	}
+}
+
+static void writable(struct grpc_rpc *rpc)
+{
+	struct relay *r = grpc_rpc_user(rpc);
+
+	if (r->n_held == 0 || r->state == OVER || !send_bytes(r, r->held, r->n_held))
+		return;
+	free(steal(&r->held));
+	r->n_held = 0;
+	watch(r);
+}
+
+/* ---- from the gateway to the target ---- */
+
+static void gateway_is_through(struct relay *r)
+{
+	if (!r->gateway_ended || r->waiting.n > 0)
+		return;
+	shutdown(r->source.fd, SHUT_WR);
+	finish_if_done(r);
+}
+
+/* How many of the bytes the target took; all, when it takes no more at all: what it says may still come. */
+static size_t write_target(struct relay *r, const void *p, size_t n)
+{
+	ssize_t sent = send(r->source.fd, p, n, MSG_NOSIGNAL);
+
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	return sent < 0 ? n : (size_t)sent;
+}
+
+static void flush_target(struct relay *r)
+{
+	buf_consume(&r->waiting, write_target(r, r->waiting.p, r->waiting.n));
+	if (r->waiting.n > 0)
+		return;
+	buf_fini(&r->waiting);
+	r->waiting = BUF_INIT(GATEWAY_MESSAGE_MAX);
+	if (r->rpc != NULL)
+		grpc_rpc_resume(r->rpc);
+	gateway_is_through(r);
+}
+
+static void heard(struct grpc_rpc *rpc, void *message)
+{
+	struct relay *r = grpc_rpc_user(rpc);
+	const relay_frame *f = message;
+
+	if (r->state == OVER)
+		return;
+	if (f->payload_case != OPENSHELL__V1__RELAY_FRAME__PAYLOAD_DATA) {
+		finish(r, "the gateway sent a frame without data");
+		return;
+	}
+	r->in += f->data.len;
+	size_t n = f->data.len > 0 ? write_target(r, f->data.data, f->data.len) : 0;
+	if (n == f->data.len)
+		return;
+	must(buf_add(&r->waiting, f->data.data + n, f->data.len - n));
+	grpc_rpc_pause(rpc);
+	watch(r);
+}
+
+/* It says no more, but listens to the target as long as that speaks. */
+static bool gateway_has_ended(struct grpc_rpc *rpc)
+{
+	struct relay *r = grpc_rpc_user(rpc);
+
+	r->gateway_ended = true;
+	gateway_is_through(r);
+	return true;
+}
+
+static void ended(struct grpc_rpc *rpc, enum grpc_status status, struct str text)
+{
+	struct relay *r = grpc_rpc_user(rpc);
+	struct err why;
+
+	r->rpc = NULL; /* it is gone when we return */
+	if (status != GRPC_OK) {
+		err_set(&why, EIO, "%s: %.*s", grpc_status_name(status), STR_FMT(text));
+		finish(r, why.text);
+		return;
+	}
+	r->gateway_ended = true;
+	r->target_ended = true; /* who would hear it? */
+	r->n_held = 0;
+	gateway_is_through(r);
+}
+
+/* ---- the beginning ---- */
+
+static void flow(struct source *s, uint32_t events)
+{
+	struct relay *r = container_of(s, struct relay, source);
+
+	if (events & EPOLLOUT)
+		flush_target(r);
+	if (r->state != OVER && !r->target_ended && r->n_held == 0)
+		read_target(r);
+	watch(r);
+}
+
+/* The gateway claims the relay when it hears its id, and says nothing before that. */
+static void start_flow(struct relay *r)
+{
+	static const struct grpc_rpc_ops ops = {.message = heard,
+						.writable = writable,
+						.server_done = gateway_has_ended,
+						.ended = ended};
+	const struct grpc_rpc_config rpc = {
+		.path = RPC,
+		.out = &openshell__v1__relay_frame__descriptor,
+		.streams = true,
+	};
+	relay_frame f = OPENSHELL__V1__RELAY_FRAME__INIT;
+	Openshell__V1__RelayInit init = OPENSHELL__V1__RELAY_INIT__INIT;
+
+	timer_stop(r->all->config.loop, &r->late);
+	r->state = FLOWING;
+	r->source.ready = flow;
+	tell_relay_open(r->all->config.events, r->channel_id, r->target);
+	r->answer(r->owner, r->channel_id, NULL);
+	r->rpc = gateway_rpc_start(r->gateway, &rpc, &ops, r);
+	init.channel_id = r->channel_id;
+	f.payload_case = OPENSHELL__V1__RELAY_FRAME__PAYLOAD_INIT;
+	f.init = &init;
+	must(grpc_rpc_send(r->rpc, &f)); /* the first message of a call always fits */
+	watch(r);
+}
+
+static void connected(struct source *s, uint32_t events UNUSED)
+{
+	struct relay *r = container_of(s, struct relay, source);
+	socklen_t n = sizeof(int);
+	struct err why;
+	int error = 0;
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		error = errno;
+	if (error == 0) {
+		start_flow(r);
+		return;
+	}
+	err_set(&why, error, "connect to %s: %s", r->target, strerror(error));
+	refuse(r, why.text);
+}
+
+/* Takes fd. */
+static void connecting(struct relay *r, int fd)
+{
+	struct err e;
+
+	r->state = CONNECTING;
+	r->source.fd = fd;
+	r->source.ready = connected;
+	if (loop_add(r->all->config.loop, &r->source, EPOLLOUT, &e) < 0)
+		refuse(r, e.text);
+}
+
+static void made(struct keeper_call *c, int result, const struct err *why)
+{
+	struct relay *r = container_of(c, struct relay, call);
+
+	if (result < 0)
+		refuse(r, why->text);
+	else
+		connecting(r, result);
+}
+
+static void is_late(struct timer *t)
+{
+	struct relay *r = container_of(t, struct relay, late);
+
+	refuse(r, "the target did not take the connection in time");
+}
+
+int relay_target(const Openshell__V1__TcpRelayTarget *t, struct sockaddr_storage *to, socklen_t *n,
+		 struct err *e)
+{
+	const char *host = streq(t->host, "localhost") ? "127.0.0.1" : t->host;
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	bool v4 = inet_pton(AF_INET, host, &in.sin_addr) == 1;
+
+	if (str_empty(host))
+		return err_set(e, EINVAL, "tcp target host is required");
+	if (v4 ? (ntohl(in.sin_addr.s_addr) >> 24) != 127
+	       : inet_pton(AF_INET6, host, &in6.sin6_addr) != 1 ||
+			    !IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr))
+		return err_set(e, EACCES, "tcp target host must be loopback");
+	if (t->port == 0 || t->port > UINT16_MAX)
+		return err_set(e, EINVAL, "tcp target port must be between 1 and 65535");
+	in.sin_port = in6.sin6_port = htons((uint16_t)t->port);
+	*to = (struct sockaddr_storage){0};
+	*n = v4 ? sizeof in : sizeof in6;
+	memcpy(to, v4 ? (const void *)&in : &in6, *n);
+	return 0;
+}
+
+/* A socket that is connected, or refused, at once. */
+static int connect_sshd(const char *socket_path, int *out, struct err *e)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t n = socket_path != NULL ? strlen(socket_path) : 0;
+
+	if (n == 0)
+		return err_set(e, ENOENT, "this sandbox has no sshd");
+	if (n >= sizeof sa.sun_path)
+		return err_set(e, ENAMETOOLONG, "connect to %s: the path is too long", socket_path);
+	memcpy(sa.sun_path, socket_path, n);
+	if (sa.sun_path[0] == '@')
+		sa.sun_path[0] = '\0';
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, length) < 0)
+		return err_sys(e, "connect to the sandbox's sshd");
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+static void begin(struct relay *r, const Openshell__V1__RelayOpen *what)
+{
+	struct sockaddr_storage to;
+	socklen_t n;
+	struct err e;
+	int fd = -1;
+
+	if (what->target_case != OPENSHELL__V1__RELAY_OPEN__TARGET_TCP) {
+		snprintf(r->target, sizeof r->target, "ssh");
+		if (connect_sshd(r->all->config.ssh_socket, &fd, &e) < 0) {
+			refuse(r, e.text);
+			return;
+		}
+		r->source.fd = fd;
+		start_flow(r);
+		return;
+	}
+	snprintf(r->target, sizeof r->target, "%.64s:%u", what->tcp->host, what->tcp->port);
+	if (r->all->config.keeper == NULL) {
+		refuse(r, "the sandbox has ended");
+		return;
+	}
+	timer_set(r->all->config.loop, &r->late, RELAY_CONNECT_MS);
+	if (relay_target(what->tcp, &to, &n, &e) < 0 ||
+	    keeper_connect(r->all->config.keeper, (struct sockaddr *)&to, n, &r->call, &e) < 0)
+		refuse(r, e.text);
+}
+
+static struct relay *find(struct relays *all, const char *channel_id)
+{
+	list_each(r, &all->open, struct relay, link) {
+		if (r->state != OVER && streq(r->channel_id, channel_id))
+			return r;
+	}
+	return NULL;
+}
+
+void relay_open(struct relays *all, struct gateway_link *link, const Openshell__V1__RelayOpen *what,
+		relay_answer_fn *answer, void *owner)
+{
+	if (str_empty(what->channel_id) || strlen(what->channel_id) > CHANNEL_ID_MAX) {
+		answer(owner, what->channel_id, "a relay needs a channel id of at most 256 bytes");
+		return;
+	}
+	if (find(all, what->channel_id) != NULL)
+		return;
+	if (all->n == RELAYS_MAX) {
+		tell_relay_failed(all->config.events, what->channel_id, "", "too many relays");
+		answer(owner, what->channel_id,
+		       "this sandbox has 32 relays open, and takes no more");
+		return;
+	}
+	struct relay *r = xcalloc(1, sizeof *r);
+	r->all = all;
+	r->channel_id = xstrdup(what->channel_id);
+	r->gateway = link;
+	r->answer = answer;
+	r->owner = owner;
+	r->call.done = made;
+	r->late.fire = is_late;
+	r->end.run = run_end;
+	r->source = (struct source){.fd = -1, .name = "relay"};
+	r->waiting = BUF_INIT(GATEWAY_MESSAGE_MAX);
+	list_add(&all->open, &r->link);
+	all->n++;
+	begin(r, what);
+}
+
+void relay_close(struct relays *all, const char *channel_id, const char *reason)
+{
+	struct relay *r = find(all, channel_id);
+
+	if (r == NULL || r->state == FLOWING || r->state == OVER)
+		return;
+	over(r);
+	tell_relay_failed(all->config.events, channel_id, r->target, reason);
+}
+
+void relays_drop(struct relays *all)
+{
+	struct relay *r;
+
+	while ((r = list_first(&all->open, struct relay, link)) != NULL) {
+		if (r->state == FLOWING)
+			finish(r, "the session was lost");
+		else if (r->state != OVER)
+			tell_relay_failed(all->config.events, r->channel_id, r->target,
+					  "the session was lost");
+		relay_free(r);
+	}
+}
+
+void relays_keeper_goes(struct relays *all)
+{
+	if (all == NULL)
+		return;
+	all->config.keeper = NULL;
+	list_each(r, &all->open, struct relay, link) {
+		if (r->state == ASKED)
+			refuse(r, "the sandbox has ended");
+	}
+}
+
+struct relays *relays_new(const struct relays_config *config)
+{
+	struct relays *all = xcalloc(1, sizeof *all);
+
+	all->config = *config;
+	list_init(&all->open);
+	return all;
+}
+
+void relays_free(struct relays *all)
+{
+	if (all == NULL)
+		return;
+	relays_drop(all);
+	free(all);
+}
