@@ -2,6 +2,7 @@
 
 E   every byte comes back
 C   "C1000000\\n": so many are read, then their sha256 comes back
+R   the same for what comes until its end
 B   "bye" at once, and the end
 G   "G1000000\\n": so many bytes come, and the end
 N   nothing is read, ever
@@ -34,6 +35,12 @@ class Handler(socketserver.BaseRequestHandler):
         while left > 0 and (data := self.request.recv(1 << 20)):
             digest.update(data)
             left -= len(data)
+        self.request.sendall(digest.hexdigest().encode())
+
+    def R(self):
+        digest = hashlib.sha256()
+        while data := self.request.recv(1 << 20):
+            digest.update(data)
         self.request.sendall(digest.hexdigest().encode())
 
     def B(self):

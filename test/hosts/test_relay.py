@@ -29,14 +29,18 @@ def read_all(socket, hashed=None):
 class WithRelays(WithGateway):
     def setUp(self):
         self.to = self.gateway()
+        self.serve_inside()
+        self.session = self.accepted(self.to, self.process)
+        eventually(self.listens, "it listens inside")
+
+    def serve_inside(self):
+        """The sandbox begins, and with it inside.py."""
         with open(os.path.join(HERE, "inside.py"), encoding="utf-8") as f:
             server = self.machine.write(f"inside-{os.urandom(4).hex()}.py", f.read())
         os.chmod(server, 0o644)
         folder = os.path.dirname(server)
         self.to.config.policy.filesystem.read_only.append(folder)
         self.process = self.begin(self.to, f"exec python3 {server} {PORT}")
-        self.session = self.accepted(self.to, self.process)
-        eventually(self.listens, "it listens inside")
 
     def listens(self):
         relay = self.open(b"B")
