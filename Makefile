@@ -199,7 +199,7 @@ $(BIN).run: $(BIN)
 
 # Programs of our own that the higher tiers run: all of test/X/*.c is one, build/…/test/X/X, linked
 # like the binary. A .proto beside them is generated as test/X/NAME.pb-c.h, for it alone.
-PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/attack test/bench test/hosts test/interop test/kube test/sftp)))))
+PROGRAMS := $(sort $(patsubst test/%/,%,$(dir $(wildcard $(addsuffix /*.c,test/attack test/bench test/hosts test/interop test/kube test/sftp test/ssh)))))
 
 define program
 $(1).gen := $$(patsubst %.proto,%.pb-c.c,$$(wildcard test/$(1)/*.proto))

@@ -62,7 +62,7 @@ llhttp.flag := -I$(dir $(llhttp.head))
 # libssh on mbedTLS: without the files of its other crypto libraries, and of what it can do for a client of
 # Kerberos or of hardware tokens. LGPL: see README.md.
 ssh.not  := %_crypto.c %_gcrypt.c %/curve25519_fallback.c %/gcrypt_missing.c %/libcrypto.c %/libgcrypt.c \
-	%/dh-gex.c %/gssapi.c %/kex-gss.c %/gzip.c %/pki_sk.c %/sk_common.c %/sk_usbhid.c %/pcap.c \
+	%/dh-gex.c %/gssapi.c %/kex-gss.c %/pki_sk.c %/sk_common.c %/sk_usbhid.c %/pcap.c \
 	%/sftp.c %/sftp_aio.c %/sftp_common.c %/sftpserver.c
 ssh.src  := $(filter-out $(ssh.not),$(wildcard $(S)/ssh/src/*.c)) $(wildcard $(S)/ssh/src/external/*.c) \
 	$(addprefix $(S)/ssh/src/threads/,mbedtls.c noop.c pthread.c)

@@ -16,7 +16,7 @@
 
 #include "base/util.h"
 #include "isolate/capabilities.h"
-#include "isolate/fds.h"
+#include "base/fds.h"
 #include "isolate/keeper_workload.h"
 #include "isolate/ladder_impl.h"
 #include "isolate/pocket.h"
@@ -333,22 +333,14 @@ static int settle(struct inside *k, const struct keeper_config *c, const struct 
 	return -1;
 }
 
-/* One that is not 0, 1 or 2, which the supervisor may have been started without. */
-static int above_stdio(int fd)
-{
-	if (fd >= 0 && fd <= STDERR_FILENO)
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	return fd;
-}
-
 void keeper_live(const struct keeper_config *config, int channel)
 {
 	static struct inside k;
 	struct keeper_config c = *config;
 	struct rung_report report;
 
-	channel = above_stdio(channel);
-	c.confine.landlock_fd = above_stdio(c.confine.landlock_fd);
+	channel = fds_above_stdio(channel);
+	c.confine.landlock_fd = fds_above_stdio(c.confine.landlock_fd);
 	fds_set_stdio_aside();
 	fds_close_all_but((int[]){channel, c.confine.landlock_fd}, 2);
 	setsid();

@@ -15,7 +15,7 @@
 
 #include "base/str.h"
 #include "base/util.h"
-#include "isolate/fds.h"
+#include "base/fds.h"
 #include "isolate/keeper_impl.h"
 #include "isolate/nursery.h"
 #include "net/fdpass.h"

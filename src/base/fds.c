@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "isolate/fds.h"
+#include "base/fds.h"
 
 enum {
 	FIRST = 3,
@@ -37,6 +37,11 @@ void fds_close_all_but(const int *kept, size_t n)
 		from = (unsigned)next + 1;
 	}
 	close_range_of(from, ~0u);
+}
+
+int fds_above_stdio(int fd)
+{
+	return fd >= 0 && fd < FIRST ? fcntl(fd, F_DUPFD_CLOEXEC, FIRST) : fd;
 }
 
 void fds_set_stdio_aside(void)
