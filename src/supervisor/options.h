@@ -35,6 +35,7 @@ struct sandbox_options {
 	int64_t timeout; /* seconds; 0: none */
 	bool interactive;
 	char *sandbox_id, *sandbox, *endpoint;
+	int64_t poll_secs; /* as given */
 	char *policy_rules, *policy_data;
 	char *ssh_socket_path, *inference_routes;
 	char *network_mode_name, *min_rung_name, *binary_identity_name;

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "isolate/accounts.h"
 #include "supervisor/files.h"
 #include "supervisor/passwd.h"
+#include "supervisor/policy_use.h"
 #include "supervisor/prepare.h"
 #include "supervisor/tell.h"
 #include "supervisor/workspace.h"
@@ -32,78 +32,22 @@ struct preparing {
 
 /* ---- the policy ---- */
 
-/* The sandbox's root is ours: what a program's path leads to there. */
-static char *resolve_program(void *arg UNUSED, const char *path)
-{
-	char target[PATH_MAX];
-
-	return realpath(path, target) != NULL && !streq(path, target) ? xstrdup(target) : NULL;
-}
-
-/* What endpoints ask for that this version does not do. */
-struct asked {
-	size_t policy_dns, credentials;
-};
-
-static struct asked what_is_asked(const struct policy *policy)
-{
-	struct asked asked = {0};
-
-	for (size_t i = 0; i < policy->networks_n; i++) {
-		const struct policy_network *n = &policy->networks[i];
-		for (size_t k = 0; k < n->endpoints_n; k++) {
-			const struct policy_endpoint *ep = &n->endpoints[k];
-			asked.policy_dns += ep->protocol == POLICY_TCP;
-			asked.credentials += !str_empty(ep->credential_provider) ||
-					     !str_empty(ep->credential_signing) ||
-					     ep->request_body_credential_rewrite ||
-					     ep->websocket_credential_rewrite;
-		}
-	}
-	return asked;
-}
-
-/* What a policy asks for and this version does not have: a start without it would be another policy's. */
-static int check_abilities(struct preparing *p, const struct policy *policy, struct err *e)
-{
-	const struct asked asked = what_is_asked(policy);
-
-	if (asked.credentials > 0)
-		tell_config(p->events, "degraded", OCSF_MEDIUM,
-			    "Credentials are not put into requests by this version "
-			    "[endpoints:%zu]",
-			    asked.credentials);
-	if (policy->middlewares_n > 0)
-		tell_config(p->events, "degraded", OCSF_MEDIUM,
-			    "Network middlewares are not run by this version; where one is "
-			    "fail_closed nothing is let through [middlewares:%zu]",
-			    policy->middlewares_n);
-	if (asked.policy_dns == 0)
-		return 0;
-	/* contract 1.9, 7 */
-	err_set(e, ENOTSUP,
-		"policy contains protocol: tcp endpoints, but the selected runtime does not "
-		"advertise policy DNS and transparent TCP support");
-	tell_config(p->events, "unsupported_runtime", OCSF_MEDIUM, "%s", e->text);
-	return -1;
-}
-
 static int put_in_force(struct preparing *p, struct policy *policy, const char *where,
 			struct err *e)
 {
-	for (size_t i = 0; i < policy->warnings.n; i++)
-		tell_config(p->events, "validated", OCSF_MEDIUM, "%s", policy->warnings.v[i]);
 	policy_publish(&p->out->policy, policy);
+	if (policy_use_check(policy, p->events, e) < 0)
+		return -1;
 	tell_config(p->events, "loaded", OCSF_INFORMATIONAL, "Policy loaded [path:%s networks:%zu]",
 		    where, policy->networks_n);
-	return check_abilities(p, policy, e);
+	return 0;
 }
 
 static int take_gateways(struct preparing *p, struct err *e)
 {
 	struct err *why = &p->out->refused;
 	struct policy *policy = policy_of_message(p->config->policy, "the gateway's policy",
-						  resolve_program, NULL, why);
+						  policy_use_resolve, NULL, why);
 
 	if (policy != NULL)
 		return put_in_force(p, policy, "gateway", e);
@@ -134,7 +78,7 @@ static int load_policy(struct preparing *p, struct err *e)
 		    "Loading policy from a local file [path:%s]", path);
 	if (file_read(path, POLICY_FILE_MAX, &text, &n, e) < 0)
 		return -1;
-	struct policy *policy = policy_parse(str_sub(text, n), path, resolve_program, NULL, e);
+	struct policy *policy = policy_parse(str_sub(text, n), path, policy_use_resolve, NULL, e);
 	if (policy == NULL)
 		return -1;
 	return put_in_force(p, policy, path, e);

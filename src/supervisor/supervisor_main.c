@@ -69,8 +69,8 @@ static void spawned(struct keeper_call *c, int result, const struct err *why)
 	s->state = RUNNING;
 	s->pid = result;
 	tell_launch(s->events, s->spec.argv[0], s->pid);
-	if (s->uplink.used &&
-	    uplink_start(&s->uplink, s->loop, s->wall.keeper, s->o->ssh_socket_path, &e) < 0) {
+	if (s->uplink.used && uplink_start(&s->uplink, s->loop, &s->prepared, s->wall.keeper,
+					   s->o->ssh_socket_path, &e) < 0) {
 		log_error("no session with the gateway", "reason=%s", e.text);
 		supervisor_end(s, EXIT_FAILURE);
 		return;

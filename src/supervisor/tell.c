@@ -49,6 +49,14 @@ void tell_finding(struct ocsf *o, const char *uid, const char *title, enum ocsf_
 		     });
 }
 
+void tell_policy_rejected(struct ocsf *o, unsigned version, const char *why)
+{
+	char uid[64];
+
+	snprintf(uid, sizeof uid, "policy-validation-failed-%u", version);
+	tell_finding(o, uid, "Invalid policy generation rejected", OCSF_HIGH, why);
+}
+
 void tell_host_mode(struct ocsf *o, enum network_mode asked, const char *reason)
 {
 	char sentence[SENTENCE_MAX];

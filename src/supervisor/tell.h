@@ -18,6 +18,9 @@ void tell_config(struct ocsf *o, const char *label, enum ocsf_severity severity,
 void tell_finding(struct ocsf *o, const char *uid, const char *title, enum ocsf_severity severity,
 		  const char *detail);
 
+/* A policy that the gateway has cannot be put in force (contract 2.6). */
+void tell_policy_rejected(struct ocsf *o, unsigned version, const char *why);
+
 /* The network is the host's: contract appendix C. */
 void tell_host_mode(struct ocsf *o, enum network_mode asked, const char *reason);
 

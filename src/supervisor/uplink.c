@@ -4,11 +4,14 @@
 #include "supervisor/tell.h"
 #include "supervisor/uplink.h"
 
+/* What an image's variable may ask for, which is to put no policy off for long; ours. */
+enum { POLL_MIN_S = 1, POLL_MAX_S = 60 };
+
 int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
 		     struct err *e)
 {
 	u->used = true;
-	u->sandbox_id = o->sandbox_id;
+	u->options = o;
 	u->events = events;
 	u->logs = log_push_new(events, LOG_INFO);
 	uuid_random(u->instance_id);
@@ -25,8 +28,27 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 	return gateway_boot(&u->boot, &config, e);
 }
 
-int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char *ssh_socket,
-		 struct err *e)
+static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
+{
+	const struct policy_watch_config config = {
+		.loop = l,
+		.calls = u->calls,
+		.events = u->events,
+		.sandbox_id = u->options->sandbox_id,
+		.interval_ms =
+			MIN(MAX(u->options->poll_secs, (int64_t)POLL_MIN_S), (int64_t)POLL_MAX_S) *
+			1000,
+		.settings = {.events = u->events, .ocsf_json = u->options->ocsf_json},
+		.policy = &p->policy,
+		.differs = u->boot.differs,
+		.refused = p->refused,
+	};
+
+	u->watch = policy_watch_start(&config, steal(&u->boot.config));
+}
+
+int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct keeper *k,
+		 const char *ssh_socket, struct err *e)
 {
 	if (resolver_new(&u->resolver, l, e) < 0)
 		return -1;
@@ -39,7 +61,7 @@ int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char 
 		.gateway = &u->gateway,
 		.relays = u->relays,
 		.events = u->events,
-		.sandbox_id = u->sandbox_id,
+		.sandbox_id = u->options->sandbox_id,
 		.instance_id = u->instance_id,
 	};
 	u->session = gateway_session_start(&config);
@@ -47,8 +69,10 @@ int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char 
 					.loop = l,
 					.resolver = u->resolver,
 					.gateway = &u->gateway,
-					.sandbox_id = u->sandbox_id,
+					.sandbox_id = u->options->sandbox_id,
 				});
+	u->calls = gateway_calls_new(l, u->resolver, &u->gateway);
+	watch_policy(u, l, p);
 	return 0;
 }
 
@@ -76,13 +100,14 @@ void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*done)
 		   void *owner)
 {
 	gateway_session_free(steal(&u->session));
+	policy_watch_free(steal(&u->watch));
 	u->reported = done;
 	u->owner = owner;
 	const struct exit_report_config config = {
 		.loop = l,
 		.resolver = u->resolver,
 		.gateway = &u->gateway,
-		.sandbox_id = u->sandbox_id,
+		.sandbox_id = u->options->sandbox_id,
 		.instance_id = u->instance_id,
 		.exit_code = exit_code,
 		.done = reported,
@@ -99,6 +124,8 @@ void uplink_fini(struct uplink *u)
 		return;
 	gateway_session_free(u->session);
 	relays_free(u->relays);
+	policy_watch_free(u->watch);
+	gateway_calls_free(u->calls);
 	exit_report_free(u->report);
 	log_push_free(u->logs);
 	resolver_free(u->resolver);

@@ -1,6 +1,6 @@
 /*
  * What a sandbox has with its gateway, in the order of its life (supervisor contract 1.9, 1.10): its configuration
- * before the wall, the session while its main process runs, the report of how that ended. Called by supervisor*.c;
+ * before the wall, the session and the policy's changes while its main process runs, the report of how that ended. Called by supervisor*.c;
  * where no gateway is named, or the policy is a local file, it is not used.
  */
 #ifndef OPENSHELL_SUPERVISOR_UPLINK_H
@@ -11,6 +11,8 @@
 #include "supervisor/exit_report.h"
 #include "supervisor/gateway_boot.h"
 #include "supervisor/options.h"
+#include "supervisor/policy_watch.h"
+#include "supervisor/prepare.h"
 #include "supervisor/gateway_session.h"
 #include "supervisor/log_push.h"
 
@@ -20,11 +22,13 @@ struct uplink {
 	struct gateway_boot boot; /* what it said before the wall */
 	struct resolver *resolver;
 	struct relays *relays;
+	struct gateway_calls *calls;
+	struct policy_watch *watch;
 	struct gateway_session *session;
 	struct exit_report *report;
 	struct log_push *logs;
 	char instance_id[UUID_TEXT]; /* of the main process of this start */
-	const char *sandbox_id;      /* borrowed from the options */
+	const struct sandbox_options *options;
 	struct ocsf *events;
 	unsigned telling; /* what uplink_report waits for */
 	void (*reported)(void *owner);
@@ -35,10 +39,11 @@ struct uplink {
  * wall: u->boot. Blocks; before anything is forked that stays. Released by uplink_fini, also on failure. */
 int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct ocsf *events,
 		     struct err *e);
-/* Opens the session: the main process runs. Relays lead to what the keeper connects to, and to the sshd at
- * ssh_socket (NULL: there is none), which is borrowed. */
-int uplink_start(struct uplink *u, struct loop *l, struct keeper *k, const char *ssh_socket,
-		 struct err *e);
+/* The main process runs: opens the session, and watches over the policy in p, which is borrowed until uplink_fini.
+ * Relays lead to what the keeper connects to, and to the sshd at ssh_socket (NULL: there is none), which is
+ * borrowed. */
+int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct keeper *k,
+		 const char *ssh_socket, struct err *e);
 /* Ends the session, tells how the main process ended, and sends the rest of the log; reported is called once, when
  * the first is acknowledged or refused for good, and the log has had its time. */
 void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*reported)(void *owner),

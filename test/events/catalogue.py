@@ -171,4 +171,9 @@ def differences():
 
 def by_function(row):
     """Those that a function of supervisor/tell.h has whole."""
-    return row.line.startswith("CONFIG:DEGRADED [MED] Network isolation unavailable; running in host")
+    return row.line.startswith(
+        (
+            "CONFIG:DEGRADED [MED] Network isolation unavailable; running in host",
+            'FINDING:CREATE [HIGH] "Invalid policy generation rejected"',
+        )
+    )

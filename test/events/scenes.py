@@ -700,6 +700,59 @@ def a_gateway_that_does_not_take_the_baseline():
     talk.to.stop()
 
 
+@contextlib.contextmanager
+def reloading():
+    """A sandbox with a policy that its gateway then changes."""
+    import gateway
+
+    talk = Talk(gateway.policy_of(machine(), USER))
+    talk.to.config.policy_source = 1
+    talk.env["OPENSHELL_POLICY_POLL_INTERVAL_SECS"] = "1"
+    with started("/bin/sleep", "60", env=talk.env, by_file=False) as process:
+        process.until("CONFIG:LOADED [INFO] Acknowledged initial policy")
+        talk.until = process.until
+        yield talk, lambda: gateway.policy_of(machine(), USER)
+        process.send_signal(signal.SIGTERM)
+    talk.to.stop()
+
+
+@scene
+def a_policy_that_changes():
+    with reloading() as (talk, policy_of):
+        other = policy_of()
+        other.network_policies["server"].endpoints[0].port = 1
+        other.landlock.compatibility = "hard_requirement"
+        talk.to.set_config(policy=other)
+        talk.until("CONFIG:LOADED [INFO] Policy reloaded successfully [policy_hash:")
+        talk.to.set_config(policy=policy_of(), policy_source=2, global_policy_version=3)
+        talk.until(f"CONFIG:LOADED [INFO] Policy reloaded successfully [policy_hash:{talk.to.config.policy_hash}")
+
+
+@scene
+def policies_that_are_rejected():
+    with reloading() as (talk, policy_of):
+        bad = policy_of()
+        bad.network_policies["server"].endpoints[0].host = "*"
+        talk.to.set_config(policy=bad, policy_validation_failure_mode="retain_last_valid")
+        talk.until("CONFIG:RETAINED_LAST_VALID")
+        bad.version = 2
+        talk.to.set_config(policy=bad, policy_validation_failure_mode="fail_closed")
+        talk.until("CONFIG:FAIL_CLOSED")
+        other = policy_of()
+        other.network_policies["server"].endpoints.add(host="db.example.com", port=5432, protocol="tcp")
+        talk.to.set_config(policy=other)
+        talk.until("CONFIG:RETAINED_PREVIOUS_POLICY")
+
+
+@scene
+def settings_that_change():
+    with reloading() as (talk, _):
+        talk.to.set_settings(own="a", agent_policy_proposals_enabled=True)
+        talk.until("CONFIG:SKIPPED [LOW] Setting has no effect")
+        talk.to.set_settings(own="b")
+        talk.until("CONFIG:UPDATED [INFO] Setting changed")
+
+
 @scene
 def a_gateway_whose_policy_is_none():
     talk = Talk(None)

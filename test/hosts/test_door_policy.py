@@ -2,9 +2,12 @@
 
 import json
 import os
+import sys
+import threading
+import time
 import unittest
 
-from door import RootPocket
+from door import RootPocket, UserUserns
 from gateway import BASELINE, Code, policy_of, sandbox_pb
 from runner import eventually
 from test_door_gateway import WithGateway
@@ -128,5 +131,301 @@ class StartTest(WithGateway, RootPocket, unittest.TestCase):
         to.config.policy.filesystem.read_only.append("no/path")
         process = self.begin(to, environment=(TOKEN, *WHO))
         self.until(process, "CONFIG:FAIL_CLOSED [HIGH] Gateway's policy refused, using restrictive default")
-        eventually(lambda: to.sessions)
+        eventually(lambda: to.statuses)
+        self.finish(process)
+        ((version, status, why),) = to.statuses
+        self.assertEqual((version, status), (2, "FAILED"))
+        self.assertIn("path must be absolute (start with '/'): no/path", why)
+
+
+# What a sandbox does the whole time: a request on a connection of its own, one on a connection that is kept,
+# one in a tunnel that is kept. Of each the status, and how many connections it took up to now.
+ASKING = """
+import http.client, os, time
+proxy = os.environ["HTTP_PROXY"].removeprefix("http://")
+server = "SERVER"
+made, kept = {"fresh": 0, "kept": 0, "tunnel": 0}, {}
+def connection(kind):
+    if kind == "fresh":
+        kept.pop(kind, None)
+    if kind not in kept:
+        made[kind] += 1
+        kept[kind] = http.client.HTTPConnection(proxy, timeout=5)
+        if kind == "tunnel":
+            kept[kind].set_tunnel(server)
+    return kept[kind]
+def ask(kind):
+    try:
+        c = connection(kind)
+        c.request("GET", "/" if kind == "tunnel" else f"http://{server}/")
+        r = c.getresponse()
+        r.read()
+        if r.will_close:
+            kept.pop(kind)
+        return r.status
+    except OSError as e:
+        kept.pop(kind, None)
+        return 403 if "403" in str(e) else 0
+    except http.client.HTTPException:
+        kept.pop(kind, None)
+        return 0
+while True:
+    for kind in made:
+        print(kind, ask(kind), made[kind], flush=True)
+    time.sleep(0.05)
+"""
+
+
+class Reload(WithGateway):
+    """On several rungs."""
+
+    def policy(self, port=None, **changes):
+        """The server's allowed port, or another, is allowed to Python."""
+        policy = policy_of(self.machine, self.user)
+        rule = policy.network_policies["server"]
+        rule.binaries[0].path = sys.executable  # which may be a link
+        if port is not None:
+            rule.endpoints[0].port = port
+        for name, value in changes.items():
+            getattr(policy, name).CopyFrom(value)
+        return policy
+
+    def bad(self):
+        policy = self.policy()
+        policy.network_policies["server"].endpoints[0].host = "*"
+        return policy
+
+    def asking(self, to, **how):
+        """A sandbox that asks the whole time; what came of it is in process.heard."""
+        words = ASKING.replace("SERVER", self.server.allowed)
+        path = self.machine.write(f"programs/asking-{os.urandom(4).hex()}.py", words)
+        token = how.pop("environment", (TOKEN,))
+        process = self.begin(
+            to,
+            f"exec {sys.executable} {path}",
+            environment=(*token, ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")),
+            **how,
+        )
+        process.heard = []
+
+        def listen():
+            for line in process.stdout:
+                kind, status, made = line.split()
+                process.heard.append((kind, int(status), int(made)))
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        self.addCleanup(listener.join)
+        self.addCleanup(process.kill)
+        return process
+
+    def hears(self, process, status):
+        """From now on each kind gets it; how many connections each has made by then."""
+        at = len(process.heard)
+
+        def last():
+            got = {kind: (status, made) for kind, status, made in process.heard[at:]}
+            return got if len(got) == 3 and all(s == status for s, _ in got.values()) else None
+
+        got = eventually(last, lambda: f"{process.heard[-9:]}{''.join(process.said)}")
+        return {kind: made for kind, (_, made) in got.items()}
+
+    def start_of(self, **how):
+        to = self.gateway()
+        to.set_config(policy=self.policy())
+        process = self.asking(to, **how)
+        self.hears(process, 200)
+        self.said(to, (2, "LOADED", ""))
+        return to, process
+
+    def said(self, to, *statuses):
+        eventually(lambda: len(to.statuses) >= len(statuses), lambda: str(to.statuses))
+        self.assertEqual(to.statuses, list(statuses))
+
+    def polls(self, to, n=2):
+        """So many more have been answered."""
+        enough = sum(call == "GetSandboxConfig" for call, _ in to.calls) + n
+        eventually(lambda: sum(call == "GetSandboxConfig" for call, _ in to.calls) >= enough)
+
+    def test_networks_come_and_go(self):
+        to, process = self.start_of()
+        before = self.hears(process, 200)
+        self.assertEqual((before["kept"], before["tunnel"]), (1, 1))
+        version = to.set_config(policy=self.policy(port=1))
+        self.hears(process, 403)
+        self.until(process, "CONFIG:DETECTED [INFO] Settings poll: config change detected [old_revision:1 ")
+        self.until(process, f"CONFIG:LOADED [INFO] Policy reloaded successfully [policy_hash:{to.config.policy_hash}")
+        to.set_config(policy=self.policy())
+        after = self.hears(process, 200)
+        again = self.hears(process, 200)
+        self.assertEqual((after["kept"], after["tunnel"]), (again["kept"], again["tunnel"]))  # they are kept again
+        self.said(to, (2, "LOADED", ""), (version, "LOADED", ""), (version + 1, "LOADED", ""))
+        self.finish(process)
+
+
+class ReloadRootPocketTest(Reload, RootPocket, unittest.TestCase):
+    pass
+
+
+class ReloadUserUsernsTest(Reload, UserUserns, unittest.TestCase):
+    pass
+
+
+class PolicyTest(Reload, RootPocket, unittest.TestCase):
+    test_networks_come_and_go = None
+
+    def test_the_first_is_acknowledged_once(self):
+        to, process = self.start_of()
+        self.until(process, "CONFIG:LOADED [INFO] Acknowledged initial policy [version:2]")
+        self.polls(to, 3)
+        self.finish(process)
+        self.said(to, (2, "LOADED", ""))
+
+    def test_a_version_without_a_change(self):
+        to, process = self.start_of()
+        with to.changing:
+            to.config.version = 9
+        self.said(to, (2, "LOADED", ""), (9, "LOADED", ""))
+        self.finish(process)
+        self.assertFalse(any("reloaded" in line for line in process.said))
+
+    def fails_closed(self, mode):
+        to, process = self.start_of()
+        version = to.set_config(policy=self.bad(), policy_validation_failure_mode=mode)
+        self.hears(process, 403)
+        self.until(process, "CONFIG:FAIL_CLOSED [HIGH] Policy rejected: nothing is let out until there is a valid one")
+        self.until(process, f'FINDING:CREATE [HIGH] "Invalid policy generation rejected" [type:policy-validation-failed-{version} ')
+        eventually(lambda: len(to.statuses) == 2)
+        self.assertEqual(to.statuses[1][:2], (version, "FAILED"))
+        self.assertIn("network policy 'server': ", to.statuses[1][2])
+        with to.changing:
+            to.config.version = version + 1  # the same again
+        eventually(lambda: len(to.statuses) == 3)
+        self.assertEqual(to.statuses[2], (version + 1, *to.statuses[1][1:]))
+        to.set_config(policy=self.policy())
+        self.hears(process, 200)
+        eventually(lambda: to.statuses[-1] == (version + 2, "LOADED", ""))
+        self.finish(process)
+
+    def test_fail_closed(self):
+        self.fails_closed("fail_closed")
+
+    def test_a_mode_that_nobody_knows_is_fail_closed(self):
+        self.fails_closed("be_kind")
+
+    def test_retain_last_valid(self):
+        to, process = self.start_of()
+        version = to.set_config(policy=self.bad(), policy_validation_failure_mode="retain_last_valid")
+        self.until(process, "CONFIG:RETAINED_LAST_VALID [HIGH] Policy rejected: what was in force stays")
+        eventually(lambda: len(to.statuses) == 2)
+        self.assertEqual(to.statuses[1][:2], (version, "FAILED"))
+        at = len(process.heard)
+        self.hears(process, 200)
+        self.assertEqual({status for _, status, _ in process.heard[at:]}, {200})
+        to.set_config(policy=self.policy(port=1))
+        self.hears(process, 403)
+        self.finish(process)
+
+    def test_what_this_version_cannot_do_is_not_put_in_force(self):
+        to, process = self.start_of()
+        policy = self.policy()
+        policy.network_policies["server"].endpoints.add(host="db.example.com", port=5432, protocol="tcp")
+        version = to.set_config(policy=policy)
+        self.until(process, "CONFIG:RETAINED_PREVIOUS_POLICY [HIGH] Policy needs what this sandbox was started without")
+        eventually(lambda: len(to.statuses) == 2)
+        self.assertEqual(to.statuses[1][:2], (version, "FAILED"))
+        self.assertIn("protocol: tcp", to.statuses[1][2])
+        self.hears(process, 200)
+        self.finish(process)
+
+    def test_a_global_policy_is_not_acknowledged(self):
+        to, process = self.start_of()
+        to.set_config(policy=self.policy(port=1), policy_source=2, global_policy_version=5)
+        self.hears(process, 403)
+        self.until(process, "global_version:5]")
+        to.set_config(policy=self.policy(), policy_source=1)
+        self.hears(process, 200)
+        self.said(to, (2, "LOADED", ""), (4, "LOADED", ""))
+        self.finish(process)
+
+    def test_files_stay_as_they_are(self):
+        to, process = self.start_of()
+        policy = self.policy()
+        policy.filesystem.read_only.append("/srv")
+        policy.process.run_as_user = "1001"
+        to.set_config(policy=policy)
+        for section in "filesystem_policy", "process":
+            self.until(process, f"CONFIG:SKIPPED [MED] Section of the policy holds from the next start on [section:{section}]")
+        self.said(to, (2, "LOADED", ""), (3, "LOADED", ""))
+        self.finish(process)
+
+    def test_one_that_could_not_be_put_in_force_at_the_start(self):
+        to = self.gateway()
+        version = to.set_config(policy=self.bad())
+        process = self.asking(to, environment=(TOKEN, *WHO))
+        self.hears(process, 403)
+        eventually(lambda: to.statuses)
+        self.assertEqual(to.statuses[0][:2], (version, "FAILED"))
+        to.set_config(policy=self.policy())
+        self.hears(process, 200)
+        eventually(lambda: to.statuses[-1] == (version + 1, "LOADED", ""))
+        self.finish(process)
+
+    def test_settings(self):
+        logs = self.machine.path(f"logs-{os.urandom(4).hex()}")
+        os.mkdir(logs)
+        to = self.gateway()
+        to.set_settings(ocsf_json_enabled=False)
+        process = self.asking(to, logs=logs)
+
+        def records():
+            return [name for name in os.listdir(logs) if name.startswith("openshell-ocsf.")]
+
+        self.accepted(to, process)
+        self.polls(to)
+        self.assertFalse(records())
+        to.set_settings(ocsf_json_enabled=True, agent_policy_proposals_enabled=True, own="text")
+        self.until(process, "CONFIG:UPDATED [INFO] Setting changed [key:ocsf_json_enabled]")
+        self.until(process, "CONFIG:ENABLED [INFO] Setting added [key:own]")
+        self.until(process, "CONFIG:SKIPPED [LOW] Setting has no effect in this version [key:agent_policy_proposals_enabled]")
+        eventually(records)
+        to.set_settings()
+        self.until(process, "CONFIG:DISABLED [INFO] Setting removed [key:ocsf_json_enabled]")
+        self.until(process, "CONFIG:DISABLED [INFO] Setting removed [key:own]")
+        with open(os.path.join(logs, records()[0]), encoding="utf-8") as f:
+            found = [json.loads(line) for line in f]
+        self.assertTrue(found)
+        self.finish(process)
+        with open(os.path.join(logs, records()[0]), encoding="utf-8") as f:
+            after = len(f.readlines())
+        self.assertLess(after - len(found), 3)  # what came before it was told to be off
+
+    def test_a_gateway_that_is_away(self):
+        to, process = self.start_of()
+        to.stop()
+        self.until(process, "the gateway does not say what the sandbox's policy is; what is known stays in force")
+        time.sleep(3)
+        self.hears(process, 200)
+        said = [line for line in process.said if "what is known stays in force" in line]
+        self.assertEqual(len(said), 1)
+        version = to.set_config(policy=self.policy(port=1))
+        to.start()
+        self.hears(process, 403)
+        self.said(to, (2, "LOADED", ""), (version, "LOADED", ""))
+        self.until(process, "the gateway says again what the sandbox's policy is")
+        self.finish(process)
+
+    def test_a_gateway_that_does_not_take_the_state(self):
+        to, process = self.start_of()
+        to.failures["ReportPolicyStatus"] = [
+            (Code.UNAVAILABLE, "not now"),
+            (Code.UNAVAILABLE, "not now"),
+            (Code.NOT_FOUND, "no such version"),
+        ]
+        to.set_config(policy=self.policy(port=1))
+        self.until(process, "it is told again reason=\"ReportPolicyStatus: UNAVAILABLE: not now\"")
+        version = to.set_config(policy=self.policy())
+        self.until(process, "ReportPolicyStatus: NOT_FOUND: no such version")
+        self.said(to, (2, "LOADED", ""), (version, "LOADED", ""))
+        self.assertEqual([call for call, _ in to.calls].count("ReportPolicyStatus"), 5)
         self.finish(process)
