@@ -18,6 +18,8 @@ enum {
 	HEARTBEAT_MIN_S = 5, /* contract 3.3 */
 	HEARTBEAT_MAX_S = 3600,
 	ACCEPT_MS = 30000, /* ours: from the hello to the answer */
+	DRAIN_MS = 2000,   /* contract 1.10: for the last bytes of relays */
+	GOODBYE_MS = 1000, /* ours: for the gateway to end the call too */
 	PAUSE_MIN_MS = 1000,
 	PAUSE_MAX_MS = 30000,
 };
@@ -26,15 +28,21 @@ enum {
  *   PAUSING --> OPENING --hello--> GREETING --accepted--> ACCEPTED
  *      ^           |                  |                      |
  *      +-----------+------------------+----------------------+   lost, refused, superseded, ended
+ *
+ *   any --finish--> DRAINING --relays are through, or 2 s--> LEAVING --it has ended, or 1 s--> DONE
  */
-enum state { PAUSING, OPENING, GREETING, ACCEPTED };
+enum state { PAUSING, OPENING, GREETING, ACCEPTED, DRAINING, LEAVING, DONE };
 
 struct gateway_session {
 	struct gateway_session_config config;
 	enum state state;
 	struct gateway_link *link;
 	struct grpc_rpc *rpc;
-	struct timer timer; /* PAUSING: the next try; GREETING: too late; ACCEPTED: a heartbeat */
+	struct timer
+		timer; /* PAUSING: the next try; GREETING, DRAINING, LEAVING: too late; ACCEPTED: a
+			     * heartbeat */
+	void (*done)(void *owner);
+	void *owner;
 	int64_t heartbeat_ms;
 	int64_t pause_ms;
 	unsigned attempt;        /* since the last that was accepted */
@@ -43,14 +51,26 @@ struct gateway_session {
 
 /* ---- the end of one ---- */
 
+/* The last of them is over; said once, and not from within a callback of it. */
+static void gone(struct gateway_session *s)
+{
+	if (s->state == DONE)
+		return;
+	s->state = DONE;
+	timer_set(s->config.loop, &s->timer, 0);
+}
+
 static void retry(struct gateway_session *s, const char *why)
 {
-	struct grpc_rpc *rpc = steal(&s->rpc);
-
 	if (s->state == PAUSING)
 		return;
+	if (s->state >= DRAINING) {
+		gone(s);
+		return;
+	}
 	s->state = PAUSING;
 	relays_drop(s->config.relays);
+	struct grpc_rpc *rpc = steal(&s->rpc);
 	if (rpc != NULL)
 		grpc_rpc_cancel(rpc);
 	gateway_link_close(steal(&s->link));
@@ -73,7 +93,9 @@ static void ended(struct grpc_rpc *r, enum grpc_status status, struct str text)
 	struct gateway_session *s = grpc_rpc_user(r);
 	struct err why;
 
-	s->rpc = NULL; /* it is gone when we return */
+	s->rpc = NULL;            /* it is gone when we return */
+	if (s->state == DRAINING) /* what rides on the link may go on */
+		return;
 	if (status == GRPC_OK)
 		err_set(&why, ECONNRESET, "the gateway ended the session");
 	else
@@ -198,6 +220,43 @@ static void open_link(struct gateway_session *s)
 	s->link = gateway_link_open(s->config.gateway, s->config.loop, s->config.resolver, &ops, s);
 }
 
+/* Says so, and waits for the gateway to end the call: then it has heard all. */
+static void leave(struct gateway_session *s)
+{
+	s->state = LEAVING;
+	if (s->rpc == NULL) {
+		gone(s);
+		return;
+	}
+	grpc_rpc_half_close(s->rpc);
+	timer_set(s->config.loop, &s->timer, GOODBYE_MS);
+}
+
+static void relays_are_through(void *owner)
+{
+	struct gateway_session *s = owner;
+
+	if (s->state == DRAINING)
+		leave(s);
+}
+
+void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner), void *owner)
+{
+	bool accepted = s->state == ACCEPTED;
+
+	s->done = done;
+	s->owner = owner;
+	s->state = DRAINING;
+	if (!accepted) {
+		s->rpc = NULL; /* it ends with its link */
+		gateway_link_close(steal(&s->link));
+		gone(s);
+		return;
+	}
+	timer_set(s->config.loop, &s->timer, DRAIN_MS);
+	relays_finish(s->config.relays, relays_are_through, s);
+}
+
 static void on_timer(struct timer *t)
 {
 	struct gateway_session *s = container_of(t, struct gateway_session, timer);
@@ -213,6 +272,15 @@ static void on_timer(struct timer *t)
 		beat(s);
 		break;
 	case OPENING: /* the link has its own deadline */
+		break;
+	case DRAINING:
+		leave(s);
+		break;
+	case LEAVING:
+		gone(s);
+		break;
+	case DONE:
+		s->done(s->owner);
 		break;
 	}
 }

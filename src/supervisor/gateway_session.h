@@ -24,6 +24,9 @@ struct gateway_session_config {
 
 /* Opens it in a later turn; never gives up. */
 struct gateway_session *gateway_session_start(const struct gateway_session_config *config);
+/* The sandbox has ended: once the relays that are open have delivered what they have (2 s at most), the gateway is
+ * told that this is the end, and done is called, from the loop. Nothing is opened anew. */
+void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner), void *owner);
 /* Ends it; takes NULL. */
 void gateway_session_free(struct gateway_session *s);
 

@@ -61,6 +61,9 @@ struct relays {
 	struct relays_config config;
 	struct list open;
 	size_t n;
+	void (*idle)(void *owner); /* none is taken any more */
+	void *owner;
+	struct later told; /* idle is called from the loop */
 };
 
 /* ---- the end ---- */
@@ -70,7 +73,8 @@ static void relay_free(struct relay *r)
 	struct loop *l = r->all->config.loop;
 
 	list_del(&r->link);
-	r->all->n--;
+	if (--r->all->n == 0 && r->all->idle != NULL)
+		loop_later(l, &r->all->told);
 	keeper_cancel(&r->call);
 	timer_stop(l, &r->late);
 	loop_later_cancel(&r->end);
@@ -452,6 +456,10 @@ void relay_open(struct relays *all, struct gateway_link *link, const Openshell__
 	}
 	if (find(all, what->channel_id) != NULL)
 		return;
+	if (all->idle != NULL) {
+		answer(owner, what->channel_id, "the sandbox has ended");
+		return;
+	}
 	if (all->n == RELAYS_MAX) {
 		tell_relay_failed(all->config.events, what->channel_id, "", "too many relays");
 		answer(owner, what->channel_id,
@@ -498,6 +506,21 @@ void relays_drop(struct relays *all)
 	}
 }
 
+static void run_told(struct later *l)
+{
+	struct relays *all = container_of(l, struct relays, told);
+
+	all->idle(all->owner);
+}
+
+void relays_finish(struct relays *all, void (*idle)(void *owner), void *owner)
+{
+	all->idle = idle;
+	all->owner = owner;
+	if (all->n == 0)
+		loop_later(all->config.loop, &all->told);
+}
+
 void relays_keeper_goes(struct relays *all)
 {
 	if (all == NULL)
@@ -514,6 +537,7 @@ struct relays *relays_new(const struct relays_config *config)
 	struct relays *all = xcalloc(1, sizeof *all);
 
 	all->config = *config;
+	all->told.run = run_told;
 	list_init(&all->open);
 	return all;
 }
@@ -523,5 +547,6 @@ void relays_free(struct relays *all)
 	if (all == NULL)
 		return;
 	relays_drop(all);
+	loop_later_cancel(&all->told);
 	free(all);
 }

@@ -48,6 +48,8 @@ void relay_close(struct relays *r, const char *channel_id, const char *reason);
 /* The link is about to go: ends those that ride on it, which are all. */
 void relays_drop(struct relays *r);
 
+/* Takes no new ones; idle is called, from the loop, once those that are open have ended. */
+void relays_finish(struct relays *r, void (*idle)(void *owner), void *owner);
 /* The keeper is about to be freed: what it was asked for is refused, as is what comes. Takes NULL. */
 void relays_keeper_goes(struct relays *r);
 

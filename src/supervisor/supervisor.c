@@ -27,10 +27,10 @@ static void reported(void *owner)
 static void stop(struct supervisor *s)
 {
 	timer_stop(s->loop, &s->limit);
-	if (s->uplink.session == NULL) /* none was opened, or it is told already */
+	if (s->uplink.session == NULL) /* none was opened */
 		loop_stop(s->loop, s->status);
-	else
-		uplink_report(&s->uplink, s->loop, s->status, reported, s);
+	else if (!s->uplink.reporting)
+		uplink_report(&s->uplink, s->status, reported, s);
 }
 
 static void drained(void *owner)
@@ -158,7 +158,7 @@ static void forward(int signo, void *arg)
 
 	if (s->state == STARTING)
 		sigaddset(&s->waiting, signo);
-	else if (s->uplink.report != NULL)
+	else if (s->uplink.reporting)
 		reported(s);
 	else if (s->state != ENDING && keeper_signal(s->wall.keeper, s->pid, signo, &e) < 0)
 		log_warn("a signal was not forwarded", "signal=%d reason=%s", signo, e.text);

@@ -64,6 +64,7 @@ int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct ke
 		.sandbox_id = u->options->sandbox_id,
 		.instance_id = u->instance_id,
 	};
+	u->loop = l;
 	u->session = gateway_session_start(&config);
 	log_push_start(u->logs, &(struct log_push_config){
 					.loop = l,
@@ -96,26 +97,33 @@ static void reported(void *owner, const struct err *why)
 	told(u);
 }
 
-void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*done)(void *owner),
-		   void *owner)
+static void session_is_over(void *owner)
 {
-	gateway_session_free(steal(&u->session));
-	policy_watch_free(steal(&u->watch));
-	u->reported = done;
-	u->owner = owner;
+	struct uplink *u = owner;
 	const struct exit_report_config config = {
-		.loop = l,
+		.loop = u->loop,
 		.resolver = u->resolver,
 		.gateway = &u->gateway,
 		.sandbox_id = u->options->sandbox_id,
 		.instance_id = u->instance_id,
-		.exit_code = exit_code,
+		.exit_code = u->exit_code,
 		.done = reported,
 		.owner = u,
 	};
+
 	u->telling = 2;
 	u->report = exit_report_start(&config);
 	log_push_finish(u->logs, told, u);
+}
+
+void uplink_report(struct uplink *u, int exit_code, void (*done)(void *owner), void *owner)
+{
+	u->reporting = true;
+	u->exit_code = exit_code;
+	u->reported = done;
+	u->owner = owner;
+	policy_watch_free(steal(&u->watch));
+	gateway_session_finish(u->session, session_is_over, u);
 }
 
 void uplink_fini(struct uplink *u)

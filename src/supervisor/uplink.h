@@ -20,6 +20,7 @@ struct uplink {
 	bool used;
 	struct gateway gateway;
 	struct gateway_boot boot; /* what it said before the wall */
+	struct loop *loop;
 	struct resolver *resolver;
 	struct relays *relays;
 	struct gateway_calls *calls;
@@ -31,6 +32,8 @@ struct uplink {
 	const struct sandbox_options *options;
 	struct ocsf *events;
 	unsigned telling; /* what uplink_report waits for */
+	bool reporting;
+	int exit_code;
 	void (*reported)(void *owner);
 	void *owner;
 };
@@ -44,10 +47,9 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
  * borrowed. */
 int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct keeper *k,
 		 const char *ssh_socket, struct err *e);
-/* Ends the session, tells how the main process ended, and sends the rest of the log; reported is called once, when
- * the first is acknowledged or refused for good, and the log has had its time. */
-void uplink_report(struct uplink *u, struct loop *l, int exit_code, void (*reported)(void *owner),
-		   void *owner);
+/* Ends the session, once the relays have delivered what they have, tells how the main process ended, and sends the
+ * rest of the log; reported is called once, when the gateway knows or does not want to, and the log has had its time. */
+void uplink_report(struct uplink *u, int exit_code, void (*reported)(void *owner), void *owner);
 /* All of it; before its loop. An uplink of zeroes is released too. */
 void uplink_fini(struct uplink *u);
 

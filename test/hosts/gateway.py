@@ -28,7 +28,7 @@ class Session:
     """One ConnectSupervisor call: what the supervisor said, and what is to be said to it."""
 
     def __init__(self):
-        self.hello, self.said, self.over = None, [], threading.Event()
+        self.hello, self.said, self.over, self.in_order = None, [], threading.Event(), False
         self.replies = queue.Queue()
 
     def say(self, **what):
@@ -232,6 +232,7 @@ class Gateway:
             try:
                 for message in requests:
                     session.said.append(message)
+                session.in_order = True
             except grpc.RpcError:
                 pass
             session.over.set()

@@ -297,6 +297,13 @@ class ExitTest(WithGateway, RootPocket, unittest.TestCase):
         self.ended(process, 128 + signal.SIGTERM)
         self.assertEqual(([c for c, _ in to.calls].count("ReportMainProcessExit"), len(to.exits)), (4, 1))
 
+    def test_the_session_ends_in_order(self):
+        """Not by a connection that breaks, which a gateway would tell its operator."""
+        to = self.gateway()
+        process = self.end_of(to)
+        self.ended(process, 128 + signal.SIGTERM)
+        self.assertTrue(to.sessions[0].in_order)
+
     def test_refused_for_good(self):
         to = self.gateway()
         to.failures["ReportMainProcessExit"] = 9 * [(Code.PERMISSION_DENIED, "not yours")]
