@@ -212,6 +212,32 @@ static int step_hold(cJSON *o, const char *argument UNUSED)
 	return -1;
 }
 
+/* Gives everybody who connects what they send, one after the other, until it is killed. */
+static int step_echo(cJSON *o, const char *port)
+{
+	const struct sockaddr_in at = {.sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				       .sin_port = htons((in_port_t)atoi(port))};
+	static char bytes[64 << 10];
+	const int on = 1;
+
+	_cleanup_close_ int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (listener < 0 || setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+	    bind(listener, (const struct sockaddr *)&at, sizeof at) < 0 ||
+	    listen(listener, 8) < 0) {
+		json_put_str(o, "error", strerror(errno));
+		return 1;
+	}
+	for (;;) {
+		_cleanup_close_ int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		ssize_t n;
+
+		while ((n = recv(fd, bytes, sizeof bytes, 0)) > 0)
+			if (send(fd, bytes, (size_t)n, MSG_NOSIGNAL) < 0)
+				break;
+	}
+}
+
 static int step_exit(cJSON *o, const char *code)
 {
 	json_put_str(o, "code", code);
@@ -226,7 +252,7 @@ static const struct {
 	{"report", false, step_report},    {"get", true, step_get},
 	{"connect", true, step_connect},   {"dial", true, step_dial},
 	{"datagram", true, step_datagram}, {"hold", false, step_hold},
-	{"exit", true, step_exit},
+	{"echo", true, step_echo},         {"exit", true, step_exit},
 };
 
 /* One step, and where the next is. */

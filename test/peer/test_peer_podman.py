@@ -17,7 +17,7 @@ import peer
 from hosts import eventually
 from machine import ADDRESS, CONTAINERS_CONF, USER, do, machine
 from peer import Gateway
-from test_peer_process import HOSTS, Exec, Life, Policy, Process, Ssh, WithSandboxes
+from test_peer_process import HOSTS, Attached, Exec, Life, Policy, Process, Ssh, WithSandboxes
 from test_podman import OPENSHELL
 
 IMAGE, SUPERVISOR = "localhost/peer/sandbox:1", "localhost/peer/supervisor:1"
@@ -176,16 +176,16 @@ class WithPodman(WithSandboxes):
         return "\n".join(shown)
 
 
-class RootfulTest(WithPodman, Life, Exec, unittest.TestCase):
+class RootfulTest(WithPodman, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     pass
 
 
 @unittest.skipUnless(shutil.which("slirp4netns"), "there is no slirp4netns: scripts/setup peer")
-class RootlessTest(WithPodman, Life, Exec, unittest.TestCase):
+class RootlessTest(WithPodman, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     rootless = True
 
 
-class RootlessHostNetworkTest(Process, Life, Exec, Ssh, Policy, unittest.TestCase):
+class RootlessHostNetworkTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     kind = Container
 
     @classmethod

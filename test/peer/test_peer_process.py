@@ -19,15 +19,6 @@ from peer import DETACH, Gateway, free_port
 OURS = peer.SUPERVISOR == peer.BINARY
 STAY = ["sleep", "600"]
 HOSTS = "/usr/local/bin/hosts"  # the workload's program, in the sandbox
-ECHO = """
-import socket
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("127.0.0.1", {port})); s.listen()
-while True:
-    c, _ = s.accept()
-    while (data := c.recv(65536)): c.sendall(data)
-    c.close()
-"""
 
 
 class WithSandboxes:
@@ -259,7 +250,7 @@ class Ssh:
 
     def test_ssh_forwards(self):
         port, local = free_port(), free_port()
-        self.create("sshfwd", command=["python3", "-c", ECHO.format(port=port)])
+        self.create("sshfwd", command=[HOSTS, "echo", str(port)])
         host = self.config("sshfwd")
         words = ["ssh", "-F", self.gateway.path("ssh_config"), "-N", "-L", f"{local}:127.0.0.1:{port}", host]
         process = subprocess.Popen(words, env=self.gateway.environment(), stdin=subprocess.DEVNULL)
@@ -281,13 +272,13 @@ class Ssh:
 
     def test_forward(self):
         port = free_port()
-        self.create("forward", command=["python3", "-c", ECHO.format(port=port)])
+        self.create("forward", command=[HOSTS, "echo", str(port)])
         self.background("forward", "start", str(port), "forward")
         self.echoes(port)
 
     def test_forward_service(self):
         port, local = free_port(), free_port()
-        self.create("service", command=["python3", "-c", ECHO.format(port=port)])
+        self.create("service", command=[HOSTS, "echo", str(port)])
         self.background("forward", "service", "service", "--target-port", str(port), "--local", str(local))
         self.echoes(local)
 
@@ -411,6 +402,8 @@ class Process(WithSandboxes):
         logs = [f"--- sandbox {s.asked.name}\n{s.log()}" for s in self.driver.sandboxes.values()]
         return "\n".join(["--- gateway", self.gateway.log()[-2000:], *logs])
 
+
+class ProcessTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     def test_nothing_is_left(self):
         """Of a sandbox that is deleted, and of one whose supervisor is killed."""
         for name in ("deleted", "killed") if OURS else ["killed"]:  # of the peer's, one a network
@@ -424,11 +417,7 @@ class Process(WithSandboxes):
         self.phase_is("killed", "Error")
 
 
-class ProcessTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
-    pass
-
-
-class TlsTest(Process, Life, Exec, Ssh, unittest.TestCase):
+class TlsTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     """Both show certificates."""
 
     tls = True
