@@ -31,7 +31,7 @@ const char *environment_get(const struct environment *env, const char *name)
 	return i < env->n ? env->v[i] + strlen(name) + 1 : NULL;
 }
 
-static int put(struct environment *env, const char *name, const char *value, struct err *e)
+int environment_set(struct environment *env, const char *name, const char *value, struct err *e)
 {
 	size_t i = find(env, name);
 
@@ -69,7 +69,8 @@ static int add_users(struct environment *env, const cJSON *user, struct err *e)
 		if (!cJSON_IsString(item) || str_empty(name) || strchr(name, '=') != NULL)
 			return err_set(e, EINVAL,
 				       USER_VARIABLE ": '%.64s' is no variable with a text", name);
-		if (!str_starts(str_of(name), RESERVED) && put(env, name, item->valuestring, e) < 0)
+		if (!str_starts(str_of(name), RESERVED) &&
+		    environment_set(env, name, item->valuestring, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -108,10 +109,12 @@ static int add_session(struct environment *env, const struct environment_source 
 
 	for (size_t i = 0; i < ARRAY_LEN(session); i++) {
 		if (session[i].value != NULL && json_get(user, session[i].name) == NULL &&
-		    put(env, session[i].name, session[i].value, e) < 0)
+		    environment_set(env, session[i].name, session[i].value, e) < 0)
 			return -1;
 	}
-	return str_empty(environment_get(env, "PATH")) ? put(env, "PATH", DEFAULT_PATH, e) : 0;
+	return str_empty(environment_get(env, "PATH"))
+		       ? environment_set(env, "PATH", DEFAULT_PATH, e)
+		       : 0;
 }
 
 static int add_ours(struct environment *env, const struct sockaddr_in *proxy, struct err *e)
@@ -136,7 +139,7 @@ static int add_ours(struct environment *env, const struct sockaddr_in *proxy, st
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-		if (put(env, ours[i].name, ours[i].value, e) < 0)
+		if (environment_set(env, ours[i].name, ours[i].value, e) < 0)
 			return -1;
 	return 0;
 }

@@ -39,6 +39,8 @@ struct environment_source {
 int environment_make(struct environment *out, const struct environment_source *from, struct err *e);
 void environment_fini(struct environment *env);
 
+/* Sets one more; fails when there are too many. */
+int environment_set(struct environment *env, const char *name, const char *value, struct err *e);
 /* The value of a variable, or NULL. */
 const char *environment_get(const struct environment *env, const char *name);
 

@@ -7,14 +7,17 @@
 #include "supervisor/main_process.h"
 #include "supervisor/terminal.h"
 
-struct stream_plan main_process_plan(const struct main_spec *spec, bool interactive,
+struct stream_plan main_process_plan(const struct main_spec *spec, enum operator by,
 				     const bool terminal[3])
 {
+	bool interactive = by == OPERATOR_TYPES;
 	bool attended = interactive && terminal[0] && terminal[1];
 	struct stream_plan plan = {.typed = interactive && terminal[0]};
 
 	if (attended || spec->tty)
 		return (struct stream_plan){{STREAM_TTY, STREAM_TTY, STREAM_TTY}, interactive};
+	if (by == OPERATOR_ATTACHES)
+		return (struct stream_plan){{STREAM_PIPE, STREAM_PIPE, STREAM_PIPE}, false};
 	if (plan.typed || (spec->from != MAIN_FROM_ARGV && !interactive))
 		plan.stream[0] = STREAM_PIPE;
 	else
@@ -156,13 +159,29 @@ static int pump_input(struct main_process *m, struct err *e)
 	return terminal_raw(STDIN_FILENO, e);
 }
 
+static int open_session(struct main_process *m, struct err *e)
+{
+	const struct main_session_config config = {
+		.loop = m->loop,
+		.input = steal_fd(&m->ours[0]),
+		.output = steal_fd(&m->ours[1]),
+		.errors = steal_fd(&m->ours[2]),
+		.terminal = main_process_has_terminal(m),
+		.signal = m->signal,
+		.drained = m->drained,
+		.owner = m->owner,
+	};
+
+	return main_session_new(&m->session, &config, e);
+}
+
 int main_process_open(struct main_process *m, struct loop *l, const struct main_spec *spec,
-		      bool interactive, uid_t uid, struct err *e)
+		      enum operator by, uid_t uid, struct err *e)
 {
 	const bool terminal[3] = {isatty(0), isatty(1), isatty(2)};
 
 	m->loop = l;
-	m->plan = main_process_plan(spec, interactive, terminal);
+	m->plan = main_process_plan(spec, by, terminal);
 	m->to[0] = m->to[1] = -1;
 	for (int i = 0; i < 3; i++)
 		m->theirs[i] = m->ours[i] = -1;
@@ -174,6 +193,8 @@ int main_process_open(struct main_process *m, struct loop *l, const struct main_
 			if (open_stream(m, i, e) < 0)
 				return -1;
 	}
+	if (by == OPERATOR_ATTACHES)
+		return open_session(m, e);
 	for (int i = 0; i < 2; i++)
 		if (m->ours[i + 1] >= 0 && pump_output(m, i, e) < 0)
 			return -1;
@@ -186,8 +207,12 @@ void main_process_started(struct main_process *m)
 		close_at(&m->theirs[i]);
 }
 
-void main_process_drain(struct main_process *m)
+void main_process_drain(struct main_process *m, int exit_code)
 {
+	if (m->session != NULL) {
+		main_session_finish(m->session, exit_code);
+		return;
+	}
 	m->draining = true;
 	look_drained(m);
 }
@@ -196,6 +221,8 @@ void main_process_fini(struct main_process *m)
 {
 	if (m->loop == NULL)
 		return;
+	main_session_free(m->session);
+	m->session = NULL;
 	terminal_restore();
 	pump_stop(&m->in);
 	for (int i = 0; i < 2; i++) {

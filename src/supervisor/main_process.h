@@ -11,6 +11,9 @@
  *
  * The main process that a driver names (and the default) may be attached to later: its stdin, when it is no
  * terminal, is a pipe that never ends (supervisor contract 3.10).
+ *
+ * Where there is an sshd, and nobody asked for -i, it can be attached to: then all that is not of a terminal is
+ * pipes, and main_session.h has their other ends.
  */
 #ifndef OPENSHELL_SUPERVISOR_MAIN_PROCESS_H
 #define OPENSHELL_SUPERVISOR_MAIN_PROCESS_H
@@ -20,6 +23,7 @@
 
 #include "base/err.h"
 #include "loop/loop.h"
+#include "supervisor/main_session.h"
 #include "supervisor/main_spec.h"
 #include "supervisor/pump.h"
 
@@ -35,8 +39,14 @@ struct stream_plan {
 	bool typed; /* what comes on our stdin goes to it by us */
 };
 
+enum operator{
+	OPERATOR_NONE,     /* nobody types here */
+	OPERATOR_TYPES,    /* -i */
+	OPERATOR_ATTACHES, /* by way of the sshd */
+};
+
 /* Pure: terminal says which of our three are. */
-struct stream_plan main_process_plan(const struct main_spec *spec, bool interactive,
+struct stream_plan main_process_plan(const struct main_spec *spec, enum operator by,
 				     const bool terminal[3]);
 
 struct main_process {
@@ -50,18 +60,21 @@ struct main_process {
 	void (*drained)(void *owner); /* all output is through; once, after main_process_drain */
 	void *owner;
 	bool draining;
+	struct main_session *session; /* with OPERATOR_ATTACHES; then there are no pumps */
+	/* A signal of somebody who is attached, for the main process's group. */
+	void (*signal)(void *owner, int signo);
 };
 
-/* Makes the streams, and begins to move bytes. uid owns the terminal (-1: we do). m is zeroed but for drained
- * and owner; released by main_process_fini, also on failure. */
+/* Makes the streams, and begins to move bytes. uid owns the terminal (-1: we do). m is zeroed but for drained,
+ * signal and owner; released by main_process_fini, also on failure. */
 int main_process_open(struct main_process *m, struct loop *l, const struct main_spec *spec,
-		      bool interactive, uid_t uid, struct err *e);
+		      enum operator by, uid_t uid, struct err *e);
 /* Whether it has a terminal of its own. */
 bool main_process_has_terminal(const struct main_process *m);
 /* The process has its streams: our copies of them are closed. */
 void main_process_started(struct main_process *m);
-/* All who could write are gone: drained is called once everything is through, at once perhaps. */
-void main_process_drain(struct main_process *m);
+/* It has ended, and all who could write are gone: drained is called once everything is through, at once perhaps. */
+void main_process_drain(struct main_process *m, int exit_code);
 /* Also gives the operator's terminal back. */
 void main_process_fini(struct main_process *m);
 

@@ -49,7 +49,7 @@ static void run_end(struct later *l)
 	tell_config(s->events, "cleaned_up", OCSF_INFORMATIONAL,
 		    "Sandbox ended and its processes are gone [rung:%s]", rung_name(s->wall.rung));
 	timer_set(s->loop, &s->limit, DRAIN_MS);
-	main_process_drain(&s->main);
+	main_process_drain(&s->main, s->status);
 }
 
 void supervisor_end(struct supervisor *s, int status)

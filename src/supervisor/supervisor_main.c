@@ -86,7 +86,8 @@ int supervisor_start_main(struct supervisor *s, struct err *e)
 	const char *shell;
 
 	if (choose_shell(s, &shell, e) < 0 ||
-	    main_process_open(&s->main, s->loop, &s->spec, s->o->interactive, owner, e) < 0 ||
+	    main_process_open(&s->main, s->loop, &s->spec,
+			      s->o->interactive ? OPERATOR_TYPES : OPERATOR_NONE, owner, e) < 0 ||
 	    make_environment(s, shell, e) < 0)
 		return -1;
 	if (str_empty(s->o->workdir) && (here = getcwd(NULL, 0)) == NULL)

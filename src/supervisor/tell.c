@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "supervisor/tell.h"
 
@@ -160,6 +161,62 @@ void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_cod
 			     .exit_code = &exit_code,
 			     .message = str_of(message),
 		     });
+}
+
+void tell_ssh_listen(struct ocsf *o, const char *socket)
+{
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_SSH,
+			     .activity = OCSF_NET_LISTEN,
+			     .status = OCSF_SUCCESS,
+			     .message = str_of("SSH server listening"),
+			     .unmapped = {{"socket", str_of(socket)}},
+		     });
+}
+
+void tell_ssh_open(struct ocsf *o, pid_t pid)
+{
+	char number[16];
+
+	snprintf(number, sizeof number, "%d", pid);
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_SSH,
+			     .activity = OCSF_NET_OPEN,
+			     .status = OCSF_SUCCESS,
+			     .action = OCSF_ALLOWED,
+			     .disposition = OCSF_DISPOSITION_ALLOWED,
+			     .auth = STR("none"),
+			     .message = str_of("SSH connection accepted"),
+			     .unmapped = {{"peer_pid", str_of(number)}},
+		     });
+}
+
+void tell_ssh_refused(struct ocsf *o, const char *why)
+{
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_SSH,
+			     .activity = OCSF_NET_REFUSE,
+			     .severity = OCSF_MEDIUM,
+			     .status = OCSF_FAILURE,
+			     .action = OCSF_DENIED,
+			     .disposition = OCSF_BLOCKED,
+			     .message = str_of(why),
+			     .status_detail = str_of(why),
+		     });
+	log_warn("an SSH client was refused", "reason=%s", why);
+}
+
+void tell_ssh_failed(struct ocsf *o, const char *why)
+{
+	ocsf_emit(o, &(struct ocsf_event){
+			     .class = OCSF_SSH,
+			     .activity = OCSF_NET_FAIL,
+			     .severity = OCSF_LOW,
+			     .status = OCSF_FAILURE,
+			     .message = str_of(why),
+			     .status_detail = str_of(why),
+		     });
+	log_warn("an SSH session was ended", "reason=%s", why);
 }
 
 /* What became of the session with the gateway, or of a relay, in a sentence. */

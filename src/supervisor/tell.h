@@ -32,6 +32,13 @@ void tell_launch(struct ocsf *o, const char *program, pid_t pid);
 void tell_terminate(struct ocsf *o, const char *program, pid_t pid, int exit_code,
 		    const char *message, enum ocsf_severity severity);
 
+/* The sandbox's sshd (supervisor contract 3.5): it listens; a client came in, is not let in (or what it asks for is
+ * not), was lost by a fault of its session's. */
+void tell_ssh_listen(struct ocsf *o, const char *socket);
+void tell_ssh_open(struct ocsf *o, pid_t pid);
+void tell_ssh_refused(struct ocsf *o, const char *why);
+void tell_ssh_failed(struct ocsf *o, const char *why);
+
 /* The session with the gateway was accepted; could not be opened, or was lost. */
 void tell_session_open(struct ocsf *o, const char *session_id, unsigned heartbeat_secs);
 void tell_session_failed(struct ocsf *o, unsigned attempt, const char *why);

@@ -47,9 +47,15 @@ void terminal_resize(int master, int like)
 		ioctl(master, TIOCSWINSZ, &size);
 }
 
+void terminal_set_size(int master, uint16_t rows, uint16_t columns)
+{
+	const struct winsize size = {.ws_row = rows, .ws_col = columns};
+
+	ioctl(master, TIOCSWINSZ, &size);
+}
+
 int terminal_new(int like, int *master, int *slave, struct err *e)
 {
-	const struct winsize usual = {.ws_row = ROWS, .ws_col = COLUMNS};
 	int unlocked = 0;
 
 	_cleanup_close_ int m = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
@@ -61,7 +67,7 @@ int terminal_new(int like, int *master, int *slave, struct err *e)
 					: ioctl(m, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (s < 0)
 		return err_sys(e, "make a terminal: TIOCGPTPEER");
-	ioctl(m, TIOCSWINSZ, &usual);
+	terminal_set_size(m, ROWS, COLUMNS);
 	if (like >= 0)
 		terminal_resize(m, like);
 	*master = steal_fd(&m);

@@ -6,6 +6,8 @@
 #ifndef OPENSHELL_SUPERVISOR_TERMINAL_H
 #define OPENSHELL_SUPERVISOR_TERMINAL_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 /* Hands every key on unchanged from now on; fd must be a terminal, and stay open. One a process. */
@@ -18,5 +20,7 @@ void terminal_restore(void);
 int terminal_new(int like, int *master, int *slave, struct err *e);
 /* Makes the terminal behind the master as large as the one at like. */
 void terminal_resize(int master, int like);
+/* … or as large as this. */
+void terminal_set_size(int master, uint16_t rows, uint16_t columns);
 
 #endif

@@ -1,0 +1,66 @@
+/*
+ * The main process of a sandbox as others may attach to it (supervisor contract 3.10). All it writes goes into a
+ * ring, and from there to readers, each at its own pace:
+ *
+ *	                                           +-> our own stdout and stderr: the container's log
+ *	main process --stdout, stderr--> ring 1 MiB+-> attachment   (a session of the sshd: ssh/attachment.h)
+ *	             <----stdin------------------------ … that has the input
+ *
+ * A new attachment gets what is in the ring, then what comes. One that falls behind is told so and closed; so that
+ * this is not what happens to everybody who has a large file shown, reading of the main process pauses while
+ * an attachment is more than half the ring behind, for as long as that one makes progress. The log never holds
+ * anything up: what is not taken in time is lost to it, and this is said.
+ *
+ * One attachment at a time has the input; the others read. What it leaves does not end the main process's stdin,
+ * which ends with the sandbox only: a shell without a terminal would end, and the sandbox with it.
+ *
+ * Used by main_process.c (streams) and ssh_broker.c (attachments).
+ */
+#ifndef OPENSHELL_SUPERVISOR_MAIN_SESSION_H
+#define OPENSHELL_SUPERVISOR_MAIN_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "loop/loop.h"
+
+enum {
+	MAIN_ATTACHMENTS_MAX = 64, /* at once; ours */
+	MAIN_STALL_MS = 2000,      /* without any progress, then it has fallen behind; ours */
+	MAIN_NOTICE_MS = 5000,     /* that it takes to hear so; ours */
+};
+
+struct main_session;
+
+struct main_session_config {
+	struct loop *loop;
+	/* Our ends of the main process's streams, non-blocking; taken, also on failure. With a terminal input
+	 * and output are its master (not the same descriptor), and errors is -1. */
+	int input, output, errors;
+	bool terminal;
+	/* A signal for its process group: HUP, INT, KILL, QUIT or TERM. */
+	void (*signal)(void *owner, int signo);
+	/* After main_session_finish, once: all that was written is with those who read it. */
+	void (*drained)(void *owner);
+	void *owner;
+};
+
+int main_session_new(struct main_session **out, const struct main_session_config *c, struct err *e);
+/* Closes the attachments. Takes NULL. */
+void main_session_free(struct main_session *s);
+
+struct main_attach {
+	bool read_only;
+	uint16_t rows, columns; /* of the client's terminal; 0: it has none, or does not say */
+};
+
+/* Another reader: *out is the client's end of a pair that speaks attachment.h; the caller's. */
+int main_session_attach(struct main_session *s, const struct main_attach *how, int *out,
+			struct err *e);
+
+/* The main process has ended, and nobody is left who could write: when the rest is read, attachments are told the
+ * exit code, also those that come later. */
+void main_session_finish(struct main_session *s, int exit_code);
+
+#endif
