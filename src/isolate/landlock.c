@@ -315,3 +315,14 @@ int landlock_restrict(int ruleset_fd)
 		return -1;
 	return (int)syscall(CALL_RESTRICT_SELF, ruleset_fd, 0);
 }
+
+int landlock_restrict_all(void)
+{
+	int abi = landlock_abi();
+
+	if (abi < 0)
+		return -1;
+	const struct ruleset_attr attr = handled(abi, true);
+	_cleanup_close_ int fd = (int)syscall(CALL_CREATE_RULESET, &attr, sizeof attr, 0);
+	return fd < 0 ? -1 : landlock_restrict(fd);
+}

@@ -114,6 +114,10 @@ void landlock_fini(struct landlock *l);
  * fork and exec. 0, or -1 with errno. */
 int landlock_restrict(int ruleset_fd);
 
+/* Puts a ruleset without any path on the calling thread, for good: no file can be opened any more, and nobody outside be
+ * signalled (ABI 6). As landlock_abi where there is no Landlock. */
+int landlock_restrict_all(void);
+
 /* The names of what Landlock of this ABI cannot restrict although a newer one can ("truncate",
  * "ioctl_dev", …), oldest first. Static text; the number of names, at most max. With ABI 0 all is
  * missing, and the one name is "everything". */

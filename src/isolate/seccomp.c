@@ -82,7 +82,7 @@ static void emit_rule(struct seccomp_filter *f, enum arch arch, const struct rul
 	give(f, r->otherwise);
 }
 
-void seccomp_build(enum arch arch, const struct rules *tables, size_t n, struct seccomp_filter *f)
+static void begin(enum arch arch, struct seccomp_filter *f)
 {
 	f->n = 0;
 	load(f, offsetof(struct seccomp_data, arch));
@@ -95,10 +95,33 @@ void seccomp_build(enum arch arch, const struct rules *tables, size_t n, struct 
 		emit(f, BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 0, 1);
 		give(f, KILL);
 	}
+}
+
+void seccomp_build(enum arch arch, const struct rules *tables, size_t n, struct seccomp_filter *f)
+{
+	begin(arch, f);
 	for (size_t t = 0; t < n; t++)
 		for (size_t i = 0; i < tables[t].n; i++)
 			emit_rule(f, arch, &tables[t].rule[i]);
 	give(f, ALLOW);
+}
+
+void seccomp_build_allowed(enum arch arch, const struct call_info *calls, size_t n,
+			   struct seccomp_filter *f)
+{
+	begin(arch, f);
+	for (size_t i = 0; i < n; i++) {
+		if (calls[i].nr[arch] == NO_CALL)
+			continue;
+		when_equal(f, calls[i].nr[arch], 1);
+		give(f, ALLOW);
+	}
+	give(f, REFUSE);
+}
+
+void seccomp_make_server(struct seccomp_filter *out)
+{
+	seccomp_build_allowed(ARCH_OWN, seccomp_server_calls, seccomp_server_calls_n, out);
 }
 
 void seccomp_make(enum seccomp_kind kind, struct seccomp_filter *out)

@@ -39,6 +39,10 @@ struct seccomp_filter {
 /* Makes the filter for the architecture this binary is built for. */
 void seccomp_make(enum seccomp_kind kind, struct seccomp_filter *out);
 
+/* … of a process that serves what others have opened for it, and does nothing else (src/ssh): not what is refused is
+ * listed there but what is allowed; all else fails with EPERM. */
+void seccomp_make_server(struct seccomp_filter *out);
+
 /* Puts the filter on the calling thread, for good, with no_new_privs, which it needs. Safe between fork
  * and exec; the child's filter must be the last one put on, for it refuses more. 0, or -1 with errno. */
 int seccomp_install(const struct seccomp_filter *f);

@@ -127,4 +127,13 @@ size_t seccomp_tables(enum seccomp_kind kind, struct rules tables[TABLES_MAX]);
 /* Makes the filter of these tables for an architecture. */
 void seccomp_build(enum arch arch, const struct rules *tables, size_t n, struct seccomp_filter *f);
 
+/* A call that the architecture does not have. */
+enum { NO_CALL = 0x7fffffff };
+
+/* … of those calls alone, for an architecture. */
+void seccomp_build_allowed(enum arch arch, const struct call_info *calls, size_t n,
+			   struct seccomp_filter *f);
+extern const struct call_info seccomp_server_calls[];
+extern const size_t seccomp_server_calls_n;
+
 #endif

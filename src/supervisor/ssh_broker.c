@@ -102,14 +102,14 @@ static bool answer(struct session *s, const struct ssh_packet *p, const int *fds
 	return false;
 }
 
-bool channel_started(struct channel *ch, const int *fds, size_t n)
+bool ssh_channel_started(struct channel *ch, const int *fds, size_t n)
 {
 	const struct ssh_packet p = {.message = SSH_STARTED, .channel = ch->id};
 
 	return answer(ch->session, &p, fds, n);
 }
 
-void channel_refused(struct channel *ch, const struct err *why)
+void ssh_channel_refused(struct channel *ch, const struct err *why)
 {
 	struct ssh_packet p = {
 		.message = SSH_REFUSED, .channel = ch->id, .refused = {.code = why->code}};
@@ -120,7 +120,7 @@ void channel_refused(struct channel *ch, const struct err *why)
 		end_channel(ch);
 }
 
-void channel_over(struct channel *ch, int status)
+void ssh_channel_over(struct channel *ch, int status)
 {
 	const struct ssh_packet p = {.message = SSH_EXITED, .channel = ch->id, .status = status};
 
@@ -156,13 +156,13 @@ static struct channel *new_channel(struct session *s, uint32_t id)
 static int ask_program(struct channel *ch, const struct ssh_packet *p, struct fdpass *fds,
 		       struct err *e)
 {
-	return program_start(ch, p, fds, e);
+	return ssh_program_start(ch, p, fds, e);
 }
 
 static int ask_connect(struct channel *ch, const struct ssh_packet *p, struct fdpass *fds UNUSED,
 		       struct err *e)
 {
-	int r = inside_connect(ch, p, e);
+	int r = ssh_inside_connect(ch, p, e);
 
 	if (r < 0 && e->code == EACCES)
 		tell_ssh_refused(broker_of(ch)->c.events, e->text);
@@ -182,7 +182,7 @@ static int ask_main(struct channel *ch, const struct ssh_packet *p, struct fdpas
 	if (main_session_attach(broker_of(ch)->c.main, &how, &fd, e) < 0)
 		return -1;
 	ch->state = CHANNEL_ATTACHED;
-	channel_started(ch, &fd, 1);
+	ssh_channel_started(ch, &fd, 1);
 	return 0;
 }
 
@@ -301,7 +301,7 @@ static void begin(struct session *s, const struct ssh_packet *p, struct fdpass *
 	else
 		r = rows[p->message].start(ch, p, fds, &e);
 	if (r < 0)
-		channel_refused(ch, &e);
+		ssh_channel_refused(ch, &e);
 }
 
 static void ready(struct source *source, uint32_t events UNUSED)
@@ -371,7 +371,7 @@ void ssh_broker_exited(struct ssh_broker *b, pid_t pid, int status)
 	list_each(s, &b->sessions, struct session, link) {
 		list_each(ch, &s->channels, struct channel, link) {
 			if (ch->state == CHANNEL_RUNNING && ch->pid == pid) {
-				channel_over(ch, status);
+				ssh_channel_over(ch, status);
 				return;
 			}
 		}
@@ -383,11 +383,11 @@ static void end_program(struct channel *ch)
 	struct err e;
 
 	if (ch->state == CHANNEL_RUNNING) {
-		channel_over(ch, SIGKILL); /* as waitpid says it */
+		ssh_channel_over(ch, SIGKILL); /* as waitpid says it */
 	} else if (ch->state == CHANNEL_STARTING || ch->state == CHANNEL_CONNECTING) {
 		err_set(&e, ESHUTDOWN, "the sandbox has ended");
 		keeper_cancel(&ch->call);
-		channel_refused(ch, &e);
+		ssh_channel_refused(ch, &e);
 	}
 }
 

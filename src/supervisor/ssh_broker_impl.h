@@ -72,20 +72,20 @@ static inline struct ssh_broker *broker_of(const struct channel *ch)
 
 /* The answer to what a channel asked for; it ends with a refusal. The descriptors are borrowed. False when the
  * session is over by that, and the channel with it. */
-bool channel_started(struct channel *ch, const int *fds, size_t n);
-void channel_refused(struct channel *ch, const struct err *why);
+bool ssh_channel_started(struct channel *ch, const int *fds, size_t n);
+void ssh_channel_refused(struct channel *ch, const struct err *why);
 /* What it started has ended. */
-void channel_over(struct channel *ch, int status);
+void ssh_channel_over(struct channel *ch, int status);
 
 /* ---- ssh_program.c ---- */
 
 /* Starts what p asks for: SSH_SHELL, SSH_EXEC, SSH_SFTP. -1: it is to be refused. */
-int program_start(struct channel *ch, const struct ssh_packet *p, const struct fdpass *fds,
-		  struct err *e);
+int ssh_program_start(struct channel *ch, const struct ssh_packet *p, const struct fdpass *fds,
+		      struct err *e);
 
 /* ---- ssh_inside.c ---- */
 
 /* Connects. -1: it is to be refused; with EACCES: since it is not loopback. */
-int inside_connect(struct channel *ch, const struct ssh_packet *p, struct err *e);
+int ssh_inside_connect(struct channel *ch, const struct ssh_packet *p, struct err *e);
 
 #endif

@@ -31,12 +31,12 @@ static void failed(struct channel *ch, const struct err *why)
 	struct err e;
 
 	if (ch->other_port == 0 || broker_of(ch)->c.keeper == NULL) {
-		channel_refused(ch, why);
+		ssh_channel_refused(ch, why);
 		return;
 	}
 	ch->other_port = 0;
 	if (ask_keeper(ch, &six, sizeof six.in6, &e) < 0)
-		channel_refused(ch, &e);
+		ssh_channel_refused(ch, &e);
 }
 
 static void not_connected(struct channel *ch, int error)
@@ -68,7 +68,7 @@ static void connected(struct source *source, uint32_t events UNUSED)
 	loop_del(broker_of(ch)->c.loop, source);
 	_cleanup_close_ int fd = source->fd;
 	ch->state = CHANNEL_OPEN;
-	channel_started(ch, &fd, 1);
+	ssh_channel_started(ch, &fd, 1);
 }
 
 static void too_late(struct timer *t)
@@ -91,7 +91,7 @@ static void has_socket(struct keeper_call *call, int result, const struct err *w
 	ch->timer.fire = too_late;
 	timer_set(l, &ch->timer, SSH_CONNECT_MS);
 	if (loop_add(l, &ch->source, EPOLLOUT, &e) < 0)
-		channel_refused(ch, &e);
+		ssh_channel_refused(ch, &e);
 }
 
 static bool is_localhost(const char *host)
@@ -122,7 +122,7 @@ static socklen_t parse(const char *host, uint16_t port, union address *out)
 	return ntohl(four.s_addr) >> 24 == IN_LOOPBACKNET ? sizeof out->in : 0;
 }
 
-int inside_connect(struct channel *ch, const struct ssh_packet *p, struct err *e)
+int ssh_inside_connect(struct channel *ch, const struct ssh_packet *p, struct err *e)
 {
 	union address at;
 	socklen_t n = parse(p->connect.host, p->connect.port, &at);

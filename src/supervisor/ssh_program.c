@@ -86,7 +86,7 @@ static void close_all(int fd[3])
 /* The client gets our ends, and the program, if there is one, has its own. */
 static bool hand_over(struct channel *ch)
 {
-	bool good = channel_started(ch, ch->ours, ch->terminal ? 1 : 3);
+	bool good = ssh_channel_started(ch, ch->ours, ch->terminal ? 1 : 3);
 
 	if (good) {
 		close_all(ch->ours);
@@ -104,7 +104,7 @@ static void say_instead(struct channel *ch, int code, const char *why)
 	if (write(ch->theirs[2], text, strlen(text)) < 0)
 		log_warn("an SSH client was not told why", "reason=%s", why);
 	if (hand_over(ch))
-		channel_over(ch, code << 8);
+		ssh_channel_over(ch, code << 8);
 }
 
 /* ---- what it is ---- */
@@ -212,7 +212,7 @@ static void started(struct keeper_call *call, int result, const struct err *why)
 		ch->pid = result;
 		hand_over(ch);
 	} else if (gone) { /* the keeper, and not the program */
-		channel_refused(ch, why);
+		ssh_channel_refused(ch, why);
 	} else {
 		say_instead(ch, why->code == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_RUN, why->text);
 	}
@@ -245,8 +245,8 @@ static const char *term_of(const struct channel *ch, const struct ssh_packet *p)
 	return term.n == 0 || str_has_control(term) ? TERM_OF_TERMINALS : p->start.term;
 }
 
-int program_start(struct channel *ch, const struct ssh_packet *p, const struct fdpass *fds,
-		  struct err *e)
+int ssh_program_start(struct channel *ch, const struct ssh_packet *p, const struct fdpass *fds,
+		      struct err *e)
 {
 	const struct ssh_broker *b = broker_of(ch);
 	const char *shell = shell_of(b);

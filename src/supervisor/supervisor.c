@@ -33,9 +33,20 @@ static void stop(struct supervisor *s)
 		uplink_report(&s->uplink, s->status, reported, s);
 }
 
+/* … then the clients that are owed the end of what they started, or are attached to. */
 static void drained(void *owner)
 {
-	stop(owner);
+	struct supervisor *s = owner;
+
+	if (s->ssh != NULL)
+		ssh_broker_drain(s->ssh);
+	else
+		stop(s);
+}
+
+void supervisor_drained(struct supervisor *s)
+{
+	stop(s);
 }
 
 /* All inside goes first: then nobody is left who could write. */
@@ -44,6 +55,8 @@ static void run_end(struct later *l)
 	struct supervisor *s = container_of(l, struct supervisor, end);
 
 	relays_keeper_goes(s->uplink.relays);
+	if (s->ssh != NULL)
+		ssh_broker_keeper_ends(s->ssh);
 	keeper_free(s->wall.keeper);
 	s->wall.keeper = NULL;
 	tell_config(s->events, "cleaned_up", OCSF_INFORMATIONAL,
@@ -105,6 +118,8 @@ static void exited(void *owner, pid_t pid, int status)
 	struct supervisor *s = owner;
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 
+	if (s->ssh != NULL)
+		ssh_broker_exited(s->ssh, pid, status);
 	if (pid != s->pid || s->state == STARTING || s->state == ENDING)
 		return;
 	if (s->state != RUNNING)
@@ -171,7 +186,7 @@ void supervisor_forward_waiting(struct supervisor *s)
 			forward(forwarded[i], s);
 }
 
-/* Orphans fall to a container's first process. The keeper is left to those who wait for it. */
+/* Orphans fall to a container's first process. The keeper and the sshd are left to those who wait for them. */
 static void reap(int signo UNUSED, void *arg)
 {
 	struct supervisor *s = arg;
@@ -182,6 +197,8 @@ static void reap(int signo UNUSED, void *arg)
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
 			return;
 		if (s->wall.keeper != NULL && info.si_pid == keeper_pid(s->wall.keeper))
+			return;
+		if (s->sshd != NULL && info.si_pid == sshd_pid(s->sshd))
 			return;
 		waitpid(info.si_pid, NULL, WNOHANG);
 	}
@@ -229,7 +246,9 @@ static int start(struct supervisor *s, struct err *e)
 
 static void release(struct supervisor *s)
 {
+	supervisor_free_ssh(s);
 	keeper_free(s->wall.keeper);
+	free(s->cwd);
 	main_process_fini(&s->main);
 	environment_fini(&s->environment);
 	bypasses_fini(&s->bypasses);

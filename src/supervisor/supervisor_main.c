@@ -7,6 +7,9 @@
 #include "base/util.h"
 #include "supervisor/supervisor_impl.h"
 #include "supervisor/tell.h"
+
+enum { OWN_MAX = 3 }; /* variables of ours that a session has */
+
 static bool exists(const char *path)
 {
 	return access(path, F_OK) == 0;
@@ -29,24 +32,58 @@ static int choose_shell(struct supervisor *s, const char **shell, struct err *e)
 	return 0;
 }
 
-static int make_environment(struct supervisor *s, const char *shell, struct err *e)
+/* What a session has of our own environment: where programs are, and who it is where nobody says so. */
+static void own_of_session(const struct supervisor *s, char *own[OWN_MAX + 1])
+{
+	static const char *const names[OWN_MAX] = {"PATH=", "HOME=", "USER="};
+	size_t n = 0;
+
+	for (char **v = environ; *v != NULL; v++)
+		for (size_t i = 0; i < (s->prepared.who.changes ? 1 : OWN_MAX) && n < OWN_MAX; i++)
+			if (str_starts(str_of(*v), names[i]))
+				own[n++] = *v;
+	own[n] = NULL;
+}
+
+int supervisor_environment(const struct supervisor *s, enum supervisor_who which, const char *term,
+			   const char *shell, struct environment *out, struct err *e)
 {
 	const struct who *who = &s->prepared.who;
-	bool ours = s->main.plan.typed && isatty(STDIN_FILENO);
-	const char *term = getenv("TERM");
+	char *own[OWN_MAX + 1];
 	const struct environment_source from = {
-		.own = environ,
+		.own = which == SUPERVISOR_MAIN ? environ : own,
 		.user = getenv("OPENSHELL_USER_ENVIRONMENT"),
 		.home = who_home(who, s->o->workdir, baseline_exists),
 		.name = who_name(who),
 		.shell = shell,
-		.term = !main_process_has_terminal(&s->main) ? NULL
-			: ours && !str_empty(term)           ? term
-							     : "xterm-256color",
+		.term = term,
 		.proxy = &s->wall.started.proxy,
 	};
 
-	return environment_make(&s->environment, &from, e);
+	own_of_session(s, own);
+	return environment_make(out, &from, e);
+}
+
+static int make_environment(struct supervisor *s, const char *shell, struct err *e)
+{
+	bool ours = s->main.plan.typed && isatty(STDIN_FILENO);
+	const char *term = getenv("TERM");
+
+	if (!main_process_has_terminal(&s->main))
+		term = NULL;
+	else if (!ours || str_empty(term))
+		term = "xterm-256color";
+	return supervisor_environment(s, SUPERVISOR_MAIN, term, shell, &s->environment, e);
+}
+
+/* What comes from who is attached. */
+static void signal_main(void *owner, int signo)
+{
+	struct supervisor *s = owner;
+	struct err e;
+
+	if (s->state == RUNNING && keeper_signal(s->wall.keeper, s->pid, signo, &e) < 0)
+		log_warn("a signal was not forwarded", "signal=%d reason=%s", signo, e.text);
 }
 
 static void spawned(struct keeper_call *c, int result, const struct err *why)
@@ -70,7 +107,7 @@ static void spawned(struct keeper_call *c, int result, const struct err *why)
 	s->pid = result;
 	tell_launch(s->events, s->spec.argv[0], s->pid);
 	if (s->uplink.used && uplink_start(&s->uplink, s->loop, &s->prepared, s->wall.keeper,
-					   s->o->ssh_socket_path, &e) < 0) {
+					   s->ssh_socket, &e) < 0) {
 		log_error("no session with the gateway", "reason=%s", e.text);
 		supervisor_end(s, EXIT_FAILURE);
 		return;
@@ -82,20 +119,23 @@ int supervisor_start_main(struct supervisor *s, struct err *e)
 {
 	const struct who *who = &s->prepared.who;
 	uid_t owner = who->changes ? who->id.uid : (uid_t)-1;
-	_cleanup_free_ char *here = NULL;
+	enum operator by = s->o->interactive ? OPERATOR_TYPES
+	: s->sshd != NULL                    ? OPERATOR_ATTACHES
+					     : OPERATOR_NONE;
 	const char *shell;
 
-	if (choose_shell(s, &shell, e) < 0 ||
-	    main_process_open(&s->main, s->loop, &s->spec,
-			      s->o->interactive ? OPERATOR_TYPES : OPERATOR_NONE, owner, e) < 0 ||
-	    make_environment(s, shell, e) < 0)
-		return -1;
-	if (str_empty(s->o->workdir) && (here = getcwd(NULL, 0)) == NULL)
+	s->cwd = str_empty(s->o->workdir) ? getcwd(NULL, 0) : xstrdup(s->o->workdir);
+	if (s->cwd == NULL)
 		return err_sys(e, "the working directory");
+	s->main.signal = signal_main;
+	if (choose_shell(s, &shell, e) < 0 ||
+	    main_process_open(&s->main, s->loop, &s->spec, by, owner, e) < 0 ||
+	    make_environment(s, shell, e) < 0 || supervisor_serve_ssh(s, owner, e) < 0)
+		return -1;
 	const struct keeper_spawn what = {
 		.argv = s->spec.argv,
 		.env = s->environment.v,
-		.cwd = here ? here : s->o->workdir,
+		.cwd = s->cwd,
 		.stdio = {s->main.theirs[0], s->main.theirs[1], s->main.theirs[2]},
 		.terminal = main_process_has_terminal(&s->main),
 	};

@@ -133,6 +133,8 @@ int supervisor_raise_wall(struct supervisor *s, struct err *e)
 			    "Sandbox runs as the supervisor's own user [uid:%u reason:%s]",
 			    s->prepared.who.id.uid, s->prepared.who.kept.text);
 	landlock_fini(&s->prepared.landlock); /* the keeper has its own */
+	if (supervisor_start_sshd(s, e) < 0)
+		return -1;
 	raise_limit();
 	if (drop_capabilities(e) < 0)
 		return -1;

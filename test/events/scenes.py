@@ -114,7 +114,7 @@ def check_records(folder, lines):
         raise AssertionError(f"lines {told}, records {kept}")
 
 
-CLASSES = {4001: "NET", 4002: "HTTP", 1007: "PROC", 2004: "FINDING", 5019: "CONFIG"}
+CLASSES = {4001: "NET", 4002: "HTTP", 4007: "SSH", 1007: "PROC", 2004: "FINDING", 5019: "CONFIG"}
 
 
 # -- faults ----------------------------------------------------------------------------------------
@@ -274,6 +274,48 @@ def run(*command, code=0, **how):
     if code is not None and process.returncode != code:
         raise AssertionError(f"ended with {process.returncode}: {process.err}{process.out}")
     return process
+
+
+# -- who comes in by ssh ---------------------------------------------------------------------------
+
+
+def come_in(address, user=0):
+    """A client that connects, and waits for what it is told."""
+    client = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.recv(1)"
+    if address.startswith("@"):
+        client = client.replace("sys.argv[1]", "'\\0' + sys.argv[1][1:]")
+    subprocess.run([sys.executable, "-c", client, address], preexec_fn=become(user), timeout=WAIT)
+
+
+@contextlib.contextmanager
+def reachable(socket):
+    with started("/bin/sleep", "1000", flags=["--ssh-socket-path", socket]) as process:
+        process.until("PROC:LAUNCH")
+        yield process
+        process.terminate()
+
+
+@scene
+def clients_of_the_sshd():
+    with reachable("@events"):
+        come_in("@events")
+        come_in("@events", USER)
+
+
+@scene
+def an_sshd_that_was_killed():
+    with reachable(machine().path("ssh", "ssh.sock")) as process:
+        found = subprocess.run(
+            ["pgrep", "-P", str(process.pid), "-x", "openshell-sshd"], capture_output=True, text=True
+        )
+        os.kill(int(found.stdout), signal.SIGKILL)
+        process.until("SSH:FAIL")
+
+
+@scene
+def an_ssh_socket_without_a_place():
+    with reachable("/proc/nowhere/ssh.sock"):
+        pass
 
 
 # -- what a program does ---------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+/* What a server on open descriptors may call, with the numbers of seccomp_calls.c's sources. */
+#include "base/util.h"
+#include "isolate/seccomp_impl.h"
+
+const struct call_info seccomp_server_calls[] = {
+	/* bytes; the order is that of how often */
+	{"read", {0, 63}},
+	{"write", {1, 64}},
+	{"poll", {7, NO_CALL}},
+	{"ppoll", {271, 73}},
+	{"recvmsg", {47, 212}},
+	{"sendmsg", {46, 211}},
+	{"recvfrom", {45, 207}},
+	{"sendto", {44, 206}},
+	{"readv", {19, 65}},
+	{"writev", {20, 66}},
+	{"pwrite64", {18, 68}},
+	{"clock_gettime", {228, 113}},
+	{"gettimeofday", {96, 169}},
+	{"getrandom", {318, 278}},
+	{"ioctl", {16, 29}},
+	{"fcntl", {72, 25}},
+	{"close", {3, 57}},
+	{"shutdown", {48, 210}},
+	/* memory */
+	{"brk", {12, 214}},
+	{"mmap", {9, 222}},
+	{"munmap", {11, 215}},
+	{"mremap", {25, 216}},
+	{"mprotect", {10, 226}},
+	{"madvise", {28, 233}},
+	{"memfd_create", {319, 279}},
+	{"ftruncate", {77, 46}},
+	{"lseek", {8, 62}},
+	/* connections that come, and those that are there */
+	{"accept4", {288, 242}},
+	{"socketpair", {53, 199}},
+	{"getsockopt", {55, 209}},
+	{"setsockopt", {54, 208}},
+	{"getsockname", {51, 204}},
+	{"getpeername", {52, 205}},
+	/* sessions: a fork without the flags that make namespaces is all that clone is used for */
+	{"fork", {57, NO_CALL}},
+	{"clone", {56, 220}},
+	{"wait4", {61, 260}},
+	{"getpid", {39, 172}},
+	{"getppid", {110, 173}},
+	{"gettid", {186, 178}},
+	{"set_tid_address", {218, 96}},
+	{"set_robust_list", {273, 99}},
+	{"prctl", {157, 167}},
+	{"rt_sigaction", {13, 134}},
+	{"rt_sigprocmask", {14, 135}},
+	{"rt_sigreturn", {15, 139}},
+	{"restart_syscall", {219, 128}},
+	{"futex", {202, 98}},
+	{"nanosleep", {35, 101}},
+	{"clock_nanosleep", {230, 115}},
+	{"exit", {60, 93}},
+	{"exit_group", {231, 94}},
+};
+const size_t seccomp_server_calls_n = ARRAY_LEN(seccomp_server_calls);
