@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,11 @@
 #include "proxy/owners.h"
 
 enum {
-	FOLDER_BYTES = 16384,   /* of a folder, read at once: some 500 descriptors */
-	CHILDREN_BYTES = 65536, /* of one list of children: 8,000 of them */
-	LINK_BYTES = 64,        /* enough for "socket:[N]"; what is longer is none */
+	FOLDER_BYTES = 16384,    /* of a folder, read at once: some 500 descriptors */
+	CHILDREN_BYTES = 65536,  /* of one list of children: 8,000 of them */
+	LINK_BYTES = 64,         /* enough for "socket:[N]"; what is longer is none */
+	RECENT = 8,              /* numbers of descriptors that are looked at first */
+	DESCRIPTORS_MAX = 65536, /* of one table, that are remembered by number */
 };
 
 /* ---- the set of opened processes ---- */
@@ -79,6 +82,7 @@ struct search {
 	pid_t root;
 	struct wanted *wanted; /* by their inodes */
 	size_t n;
+	size_t missing;    /* those that were not met yet in the table that is gone through */
 	size_t links;      /* that were read */
 	struct pids found; /* descendants */
 	bool by_children;  /* more of them are found on the way */
@@ -168,42 +172,124 @@ static void not_allowed(struct search *s, const struct holder *h)
 		process_err(&s->why, h->stat->pid, "fd");
 }
 
-static bool look_at_link(struct search *s, int folder, const char *name, void *arg)
-{
-	struct wanted key;
-	char link[LINK_BYTES];
-	ssize_t n = readlinkat(folder, name, link, sizeof link);
+/*
+ * Where sockets were found last, the newest first. Programs use the same numbers again and again, so that a
+ * table with a thousand descriptors need mostly not be listed. A guess where to look and nothing more: what
+ * is there is read each time.
+ */
+static int recent[RECENT];
+static size_t recent_n;
 
+static void remember(int number)
+{
+	size_t i = 0;
+
+	while (i < recent_n && recent[i] != number)
+		i++;
+	if (i == recent_n && recent_n < RECENT)
+		recent_n++;
+	i = MIN(i, (size_t)RECENT - 1);
+	memmove(recent + 1, recent, i * sizeof *recent);
+	recent[0] = number;
+}
+
+/* A socket of this inode is in the table: whoever wants it has an owner more. */
+static void met(struct search *s, const struct holder *h, uint64_t inode, int number)
+{
+	struct wanted key = {.inode = inode};
+	struct wanted *hit = bsearch(&key, s->wanted, s->n, sizeof *hit, compare_inodes);
+
+	if (hit == NULL)
+		return;
+	/* the same socket may be wanted several times */
+	while (hit > s->wanted && hit[-1].inode == inode)
+		hit--;
+	if (!hit->met)
+		remember(number);
+	for (; hit < s->wanted + s->n && hit->inode == inode; hit++) {
+		s->missing -= !hit->met;
+		hit->met = true;
+		add_owner(s, hit, h);
+	}
+}
+
+/* False when it is of no use to go on: all are met, or nothing counts any more. */
+static bool look_at(struct search *s, int folder, int number, const struct holder *h)
+{
+	char name[16], link[LINK_BYTES];
+	uint64_t inode;
+
+	snprintf(name, sizeof name, "%d", number);
+	ssize_t n = readlinkat(folder, name, link, sizeof link);
 	if (n < 0 && errno == EACCES) {
-		not_allowed(s, arg);
+		not_allowed(s, h);
 		return false;
 	}
-
 	if (++s->links > SEARCH_LINKS_MAX) {
 		err_set(&s->why, E2BIG, "more than %d descriptors to go through", SEARCH_LINKS_MAX);
 		return false;
 	}
-	if (n < 0 || !proc_parse_socket(str_sub(link, (size_t)n), &key.inode))
+	if (n >= 0 && proc_parse_socket(str_sub(link, (size_t)n), &inode))
+		met(s, h, inode, number);
+	return s->missing > 0;
+}
+
+/* The numbers of a table. */
+struct numbers {
+	int *p;
+	size_t n, cap;
+};
+
+static bool take_number(struct search *s, int folder UNUSED, const char *name, void *arg)
+{
+	struct numbers *all = arg;
+	uint64_t number;
+
+	if (!str_u64(str_of(name), &number) || number > INT_MAX)
 		return true;
-	struct wanted *hit = bsearch(&key, s->wanted, s->n, sizeof *hit, compare_inodes);
-	if (hit == NULL)
-		return true;
-	/* the same socket may be wanted several times */
-	while (hit > s->wanted && hit[-1].inode == key.inode)
-		hit--;
-	for (; hit < s->wanted + s->n && hit->inode == key.inode; hit++)
-		add_owner(s, hit, arg);
+	if (all->n == DESCRIPTORS_MAX) {
+		err_set(&s->why, E2BIG, "more than %d descriptors to go through", DESCRIPTORS_MAX);
+		return false;
+	}
+	if (all->n == all->cap) {
+		all->cap = MAX(all->cap * 2, (size_t)64);
+		all->p = xrealloc(all->p, all->cap * sizeof *all->p);
+	}
+	all->p[all->n++] = (int)number;
 	return true;
+}
+
+/* From the highest down: a new socket has mostly one of the last numbers. */
+static void go_through(struct search *s, int folder, const struct holder *h)
+{
+	struct numbers all = {0};
+
+	each_entry(s, folder, take_number, &all);
+	for (size_t i = all.n; i > 0 && s->why.code == 0; i--)
+		if (!look_at(s, folder, all.p[i - 1], h))
+			break;
+	free(all.p);
 }
 
 static void search_table(struct search *s, int view, const struct holder *h)
 {
 	_cleanup_close_ int fds = openat(view, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int guesses[RECENT];
+	size_t n = recent_n;
 
-	if (fds >= 0)
-		each_entry(s, fds, look_at_link, (void *)h);
-	else if (errno != ENOENT && errno != ESRCH)
-		not_allowed(s, h);
+	if (fds < 0) {
+		if (errno != ENOENT && errno != ESRCH)
+			not_allowed(s, h);
+		return;
+	}
+	s->missing = s->n;
+	for (size_t i = 0; i < s->n; i++)
+		s->wanted[i].met = false;
+	memcpy(guesses, recent, sizeof guesses);
+	for (size_t i = 0; i < n; i++)
+		if (!look_at(s, fds, guesses[i], h))
+			return;
+	go_through(s, fds, h);
 }
 
 /* ---- one process ---- */

@@ -4,7 +4,9 @@
  * costs nothing for the other processes of the machine. That list may miss a process when one of its
  * siblings ends meanwhile (proc(5)), so what is not found is sought again; a kernel that lacks it
  * (CONFIG_PROC_CHILDREN) has all its processes gone through instead, by their parents. Threads with a
- * table of descriptors of their own are looked into, too. Used by callers.c.
+ * table of descriptors of their own are looked into, too. A table is left once all are met in it, and gone
+ * through from where sockets were found last, and else from its highest number down: what a program with a
+ * thousand connections has just opened is found at once. Used by callers.c.
  */
 #ifndef OPENSHELL_PROXY_OWNERS_H
 #define OPENSHELL_PROXY_OWNERS_H
@@ -43,6 +45,7 @@ struct wanted {
 	uint64_t inode;
 	struct process *owners[OWNERS_MAX]; /* the set's */
 	size_t n;
+	bool met;       /* in the table that is gone through; owners.c's */
 	struct err why; /* code != 0: the owners cannot be told, and why */
 };
 

@@ -60,24 +60,6 @@ bool proc_parse_stat(struct str text, struct proc_stat *out)
 	return true;
 }
 
-/* "Uid:", then the real, effective, saved and file system one, each behind a tab. Names stand escaped in
- * status: a line that begins so is the kernel's. */
-bool proc_parse_uid(struct str text, uid_t *out)
-{
-	while (text.n > 0) {
-		struct str line = str_cut(&text, '\n');
-		uint64_t uid;
-		if (!str_skip(&line, "Uid:\t"))
-			continue;
-		str_cut(&line, '\t');
-		if (!str_u64(str_cut(&line, '\t'), &uid) || uid > UINT32_MAX)
-			return false;
-		*out = (uid_t)uid;
-		return true;
-	}
-	return false;
-}
-
 bool proc_next_child(struct str *rest, pid_t *out)
 {
 	*rest = str_trim(*rest);

@@ -28,9 +28,6 @@ struct proc_stat {
  * ") R 1 (": what follows it begins behind the last parenthesis. */
 bool proc_parse_stat(struct str text, struct proc_stat *out);
 
-/* The effective uid of /proc/PID/status. */
-bool proc_parse_uid(struct str text, uid_t *out);
-
 /* Cuts the next number off /proc/PID/task/TID/children. False at the end, and at what is none. */
 bool proc_next_child(struct str *rest, pid_t *out);
 

@@ -1,7 +1,7 @@
 /*
  * What finding out who holds a connection costs: `bench callers PROCESSES DESCRIPTORS IN_FLIGHT`. This
- * process is the keeper of so many others, each with so many descriptors; one of them holds so many
- * connections, which are all asked about in one turn of the loop, again and again. The image is hashed
+ * process is the keeper of so many others, each with so many descriptors, and of one more that has so many
+ * connections besides, which are all asked about in one turn of the loop, again and again. The image is hashed
  * before. Prints microseconds for a turn and for each question of it.
  */
 #include <arpa/inet.h>
@@ -46,6 +46,13 @@ _Noreturn static void rest(void)
 		pause();
 }
 
+static void open_more(int descriptors)
+{
+	for (int i = 0; i < descriptors; i++)
+		if (dup(STDERR_FILENO) < 0)
+			_exit(1);
+}
+
 static void start_process(int descriptors)
 {
 	pid_t pid = fork();
@@ -55,14 +62,12 @@ static void start_process(int descriptors)
 	if (pid > 0)
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (int i = 0; i < descriptors; i++)
-		if (dup(STDERR_FILENO) < 0)
-			_exit(1);
+	open_more(descriptors);
 	rest();
 }
 
-/* A process that connects so often; what is accepted of it. */
-static void start_client(size_t n, int *accepted)
+/* A process with as many descriptors that connects so often; what is accepted of it. */
+static void start_client(size_t n, int descriptors, int *accepted)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -75,6 +80,7 @@ static void start_client(size_t n, int *accepted)
 	pid_t pid = fork();
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		open_more(descriptors);
 		for (size_t i = 0; i < n; i++)
 			if (connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&sa,
 				    sizeof sa) < 0)
@@ -112,7 +118,7 @@ int callers_main(int argc, char **argv)
 		die("usage: bench callers PROCESSES DESCRIPTORS IN_FLIGHT");
 	for (int i = atoi(argv[1]); i > 0; i--)
 		start_process(atoi(argv[2]));
-	start_client(n, fds);
+	start_client(n, atoi(argv[2]), fds);
 	if (loop_new(&t.loop, &e) < 0)
 		die("%s", e.text);
 	struct callers_config config = {.loop = t.loop, .root = getpid()};

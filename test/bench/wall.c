@@ -3,7 +3,7 @@
  * connection made directly, in the same run. In a network namespace of its own, where a private address
  * is up to which a policy may lead; the server is outside of the sandbox, the client inside.
  *
- *	wall BINARY SECONDS          all of it, as key=value words
+ *	wall BINARY DIAL SECONDS     all of it, as key=value words; DIAL is dial.py, a client as most programs are
  *	client HOW PORT N SECONDS    what is run inside: HOW is "direct" or "proxy" (http_proxy)
  */
 #include <arpa/inet.h>
@@ -29,6 +29,7 @@
 #include "net/netlink.h"
 
 #define ADDRESS "10.9.8.7"
+#define PYTHON "/usr/bin/python3"
 
 enum {
 	PORT_END = 80,  /* ends the connection at once */
@@ -261,14 +262,17 @@ static void run(const char *prefix, char *const argv[])
 	fflush(stdout);
 }
 
-static void measure(const char *name, char *self, char *binary, char *folder, char *port, char *n,
-		    char *seconds)
+enum { CLIENT_WORDS = 2 };
+
+/* A client, outside and inside of a sandbox: its first words, then HOW PORT N SECONDS. */
+static void measure(const char *name, char *const client[CLIENT_WORDS], char *binary, char *folder,
+		    char *port, char *n, char *seconds)
 {
 	_cleanup_free_ char *file = xasprintf("%s/policy.yaml", folder);
-	char *direct[] = {self, "client", "direct", port, n, seconds, NULL};
+	char *direct[] = {client[0], client[1], "direct", port, n, seconds, NULL};
 	char *walled[] = {binary,      "sandbox", "--policy-data", file,
 			  "--log-dir", folder,    "--log-level",   "error",
-			  "--",        self,      "client",        "proxy",
+			  "--",        client[0], client[1],       "proxy",
 			  port,        n,         seconds,         NULL};
 	_cleanup_free_ char *a = xasprintf("direct_%s", name);
 	_cleanup_free_ char *b = xasprintf("proxy_%s", name);
@@ -305,19 +309,21 @@ int wall_main(int argc, char **argv)
 	char self[4096], folder[] = "/tmp/bench-wall-XXXXXX";
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-	if (argc != 3)
-		die("usage: bench wall BINARY SECONDS");
+	if (argc != 4)
+		die("usage: bench wall BINARY DIAL SECONDS");
 	must(n > 0);
 	self[n] = '\0';
+	char *const fast[] = {self, "client"}, *const ordinary[] = {PYTHON, argv[2]};
 	make_folder(folder);
 	enter_network();
 	int ender = listen_on(PORT_END), senders = listen_on(PORT_SEND);
 	pid_t server = fork();
 	if (server == 0)
 		serve(ender, senders);
-	measure("one", self, argv[1], folder, "80", "1", argv[2]);
-	measure("many", self, argv[1], folder, "80", "16", argv[2]);
-	measure("bytes", self, argv[1], folder, "81", "1", argv[2]);
+	measure("one", fast, argv[1], folder, "80", "1", argv[3]);
+	measure("many", fast, argv[1], folder, "80", "16", argv[3]);
+	measure("ordinary", ordinary, argv[1], folder, "80", "16", argv[3]);
+	measure("bytes", fast, argv[1], folder, "81", "1", argv[3]);
 	printf("\n");
 	remove_folder(folder);
 	kill(server, SIGKILL);

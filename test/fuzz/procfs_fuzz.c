@@ -9,7 +9,6 @@ static void read_all(char what, struct str text)
 	struct proc_stat stat;
 	struct str path;
 	uint64_t inode;
-	uid_t uid;
 	pid_t pid;
 	size_t n = 0;
 
@@ -17,9 +16,6 @@ static void read_all(char what, struct str text)
 	case 's':
 		if (proc_parse_stat(text, &stat))
 			must(stat.pid > 0 && stat.ppid >= 0 && stat.state != 0);
-		break;
-	case 'u':
-		proc_parse_uid(text, &uid);
 		break;
 	case 'c':
 		while (proc_next_child(&text, &pid))

@@ -9,6 +9,8 @@
  *	parent PATH	becomes the parent of one, which takes the commands from now on
  *	fork		the same with a fork alone
  *	drop		closes descriptor 5
+ *	move NUMBER	has it as that descriptor, and as 5 no more
+ *	crowd COUNT	so many descriptors more, of the lowest numbers
  *	thread PORT	connects in a thread with a table of its own
  *	leave		its first thread ends; another goes on
  *	unshare FLAGS	a number
@@ -106,6 +108,13 @@ static bool actor_post(bool take)
 	       sendmsg(21, &m, 0) == 1 && close(ACTOR_SOCKET) == 0;
 }
 
+static bool actor_crowd(int n)
+{
+	while (n > 0 && dup(ACTOR_COMMANDS) >= 0)
+		n--;
+	return n == 0;
+}
+
 /* Each program finds the other one in its environment. */
 static void actor_storm(void)
 {
@@ -171,6 +180,11 @@ static bool actor_do(const char *verb, const char *what)
 		return actor_spawn(what, "holds");
 	if (!strcmp(verb, "drop"))
 		return close(ACTOR_SOCKET) == 0;
+	if (!strcmp(verb, "move"))
+		return dup2(ACTOR_SOCKET, atoi(what)) >= 0 &&
+		       dup2(ACTOR_COMMANDS, ACTOR_SOCKET) == ACTOR_SOCKET;
+	if (!strcmp(verb, "crowd"))
+		return actor_crowd(atoi(what));
 	if (!strcmp(verb, "unshare"))
 		return unshare(atoi(what)) == 0;
 	if (!strcmp(verb, "pack"))

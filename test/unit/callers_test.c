@@ -103,6 +103,37 @@ TEST(callers_a_socket_of_two_programs_is_ambiguous)
 	FAIL("the second program was never seen");
 }
 
+/* Where it was found before says nothing of where it is, nor of who else has it. */
+TEST(callers_a_socket_goes_from_number_to_number)
+{
+	struct box b;
+
+	open_box(&b, false);
+	char *tool = program(&b, "tool", "1"), *other = program(&b, "other", "2");
+	struct actor a = start(tool);
+	tell(&a, "crowd 600");
+	static const int numbers[] = {900, 5, 20, 610, 899, 901, 500};
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		int fd = connected(&b, &a);
+		caller_unref(who(&b, fd)); /* as number 5 */
+		if (numbers[i] != 5)
+			tell(&a, "move %d", numbers[i]);
+		struct caller *c = who(&b, fd);
+		STREQ(c->exe, tool);
+		EQ(c->pid, a.pid);
+		caller_unref(c);
+		close(fd);
+	}
+	int fd = connected(&b, &a);
+	tell(&a, "spawn %s", other);
+	tell(&a, "move 950");
+	/* it is the child's number 5, and its parent's 950 */
+	is_refused(&b, fd, "ambiguous shared socket ownership: ");
+	stop(&a);
+	close(fd);
+	close_box(&b);
+}
+
 TEST(callers_exec_after_connect_is_another_program)
 {
 	struct box b;

@@ -78,20 +78,6 @@ TEST(procfs_stat_of_this_process)
 	fclose(f);
 }
 
-TEST(procfs_uid)
-{
-	uid_t uid = 7;
-
-	OK(proc_parse_uid(STR("Name:\tx\nUid:\t1\t1000\t3\t4\nGid:\t9\t9\t9\t9\n"), &uid));
-	EQ(uid, 1000);
-	OK(proc_parse_uid(STR("Name:\tUid:\\n5\nUid:\t0\t0\t0\t0"), &uid));
-	EQ(uid, 0);
-	OK(!proc_parse_uid(STR("Name:\tx\n"), &uid));
-	OK(!proc_parse_uid(STR("Uid:\t1\n"), &uid));
-	OK(!proc_parse_uid(STR("Uid:\t1\t4294967296\t1\t1\n"), &uid));
-	OK(!proc_parse_uid(STR_NONE, &uid));
-}
-
 TEST(procfs_children)
 {
 	struct str rest = STR("12 345 6 "), none = STR_NONE, odd = STR("12 x 6");
