@@ -98,7 +98,8 @@ static bool answer(struct session *s, const struct ssh_packet *p, const int *fds
 {
 	if (fdpass_send(s->source.fd, p, sizeof *p, fds, n) == 0)
 		return true;
-	fail_session(s, strerror(errno));
+	fail_session(s, errno == EAGAIN ? "the session does not read what it is told"
+					: strerror(errno));
 	return false;
 }
 

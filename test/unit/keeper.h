@@ -46,8 +46,13 @@ try {
 	struct err why;
 };
 
+/* Who else is told of ends. */
+static void (*also_exited)(pid_t pid, int status);
+
 static void on_exited(void *owner UNUSED, pid_t pid, int status)
 {
+	if (also_exited)
+		also_exited(pid, status);
 	OK(rig.n_exits < EXITS_MAX);
 	rig.exits[rig.n_exits].pid = pid;
 	rig.exits[rig.n_exits].bypasses = rig.n_bypasses;
