@@ -61,11 +61,6 @@ static int open_link(struct boot *b, struct err *e)
 	return -1;
 }
 
-void boot_relink(struct boot *b)
-{
-	gateway_link_close(steal(&b->link));
-}
-
 /* ---- a call ---- */
 
 static void answered(struct grpc_rpc *r, void *message)
@@ -91,10 +86,12 @@ static int call_once(struct boot *b, const struct boot_rpc *rpc, void **answer, 
 
 	if (b->link == NULL && open_link(b, e) < 0)
 		return -1;
-	gateway_rpc_call(b->link,
-			 &(struct grpc_rpc_config){
-				 .path = path, .out = rpc->out, .timeout_ms = GATEWAY_CALL_MS},
-			 rpc->request, &ops, b);
+	const struct grpc_rpc_config config = {
+		.path = path, .out = rpc->out, .timeout_ms = GATEWAY_CALL_MS};
+	if (rpc->as_account)
+		gateway_rpc_call_as_account(b->link, &config, rpc->request, &ops, b);
+	else
+		gateway_rpc_call(b->link, &config, rpc->request, &ops, b);
 	loop_run(b->loop);
 	if (b->status != GRPC_OK) {
 		if (b->answer != NULL)

@@ -4,6 +4,7 @@
  *	gateway_boot.c   makes it, listens to it
  *	boot_call.c      one call after the other
  *	boot_policy.c    the configuration and its policy
+ *	boot_token.c     the token, where a ServiceAccount's is exchanged for it
  */
 #ifndef OPENSHELL_SUPERVISOR_BOOT_IMPL_H
 #define OPENSHELL_SUPERVISOR_BOOT_IMPL_H
@@ -46,16 +47,14 @@ struct boot_rpc {
 	const char *method; /* of openshell.v1.OpenShell: "GetSandboxConfig" */
 	const ProtobufCMessageDescriptor *out;
 	const void *request;
-	bool retried; /* up to five times, where another try may help (contract 2.3) */
+	bool as_account; /* with the ServiceAccount's token */
+	bool retried;    /* up to five times, where another try may help (contract 2.3) */
 };
 
 int boot_calls_init(struct boot *b, struct err *e);
 /* Makes the call and waits for its end; the link is opened when there is none. *answer is the caller's, by
  * protobuf's own free. An error names gateway and method; b->status is how it ended. */
 int boot_call(struct boot *b, const struct boot_rpc *rpc, void **answer, struct err *e);
-/* The next call opens a link of its own: the token is another. */
-void boot_relink(struct boot *b);
-
 /* ---- what it says; gateway_boot.c ---- */
 
 void boot_say(struct boot *b, enum boot_said what, const void *p, size_t n);
@@ -68,6 +67,8 @@ void boot_tell_finding(struct boot *b, const char *uid, const char *title,
 
 /* ---- the steps, in their order ---- */
 
+/* Asks for a token, where none is given. */
+int boot_token(struct boot *b, struct err *e);
 /* GetSandboxConfig, and what contract 2.5 makes of it. Says BOOT_CONFIG. */
 int boot_policy(struct boot *b, struct err *e);
 

@@ -7,13 +7,10 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "supervisor/gateway.h"
-
-#define TOKEN "OPENSHELL_SANDBOX_TOKEN"
-#define TOKEN_FILE "OPENSHELL_SANDBOX_TOKEN_FILE"
-#define SA_TOKEN_FILE "OPENSHELL_K8S_SA_TOKEN_FILE"
 
 enum { PEM_MAX = 1 << 20 };
 
@@ -31,7 +28,6 @@ struct gateway_link {
 	struct tls_client *tls;
 	struct grpc_connect *connect;
 	struct grpc_channel *channel;
-	char *bearer;
 };
 
 /* ---- what the environment says ---- */
@@ -41,23 +37,6 @@ static const char *variable(const char *name)
 	const char *value = getenv(name);
 
 	return value != NULL ? value : "";
-}
-
-/* The name stays, for those who ask whether it is there; its text is no more. */
-static int take_token(struct gateway *g, struct err *e)
-{
-	char *token = getenv(TOKEN);
-	size_t n;
-
-	if (str_empty(token))
-		return 0;
-	n = strlen(token);
-	g->token_fd = memfd_create("token", MFD_CLOEXEC);
-	if (g->token_fd < 0 || write(g->token_fd, token, n) != (ssize_t)n)
-		return err_sys(e, "keep " TOKEN);
-	explicit_bzero(token, n);
-	unsetenv(TOKEN);
-	return 0;
 }
 
 static int check_tls(const struct gateway *g, struct err *e)
@@ -80,14 +59,13 @@ static int check_tls(const struct gateway *g, struct err *e)
 int gateway_init(struct gateway *out, const char *endpoint, struct err *e)
 {
 	*out = (struct gateway){
-		.token_fd = -1,
-		.token_file = variable(TOKEN_FILE),
+		.token = {.fd = -1},
 		.ca = variable("OPENSHELL_TLS_CA"),
 		.cert = variable("OPENSHELL_TLS_CERT"),
 		.key = variable("OPENSHELL_TLS_KEY"),
 		.certificate_name = variable("OPENSHELL_GATEWAY_TLS_SERVER_NAME"),
 	};
-	if (take_token(out, e) < 0 || url_parse(&out->url, endpoint, "--openshell-endpoint", e) < 0)
+	if (url_parse(&out->url, endpoint, "--openshell-endpoint", e) < 0)
 		return -1;
 	bool tls = streq(out->url.scheme, "https");
 	if (!tls && !streq(out->url.scheme, "http"))
@@ -96,14 +74,8 @@ int gateway_init(struct gateway *out, const char *endpoint, struct err *e)
 	if (!str_empty(out->url.path) || out->url.user != NULL)
 		return err_set(e, EINVAL, "--openshell-endpoint: not only a scheme, host and port");
 	out->address = url_authority(out->url.host, out->url.port);
-	if (out->token_fd < 0 && str_empty(out->token_file))
-		return err_set(e, EINVAL,
-			       "no token for gateway %s: neither " TOKEN " nor " TOKEN_FILE
-			       " is set%s",
-			       out->address,
-			       getenv(SA_TOKEN_FILE) != NULL ? ", and " SA_TOKEN_FILE
-							       " is not exchanged by this version"
-							     : "");
+	if (gateway_token_init(&out->token, out->address, e) < 0)
+		return -1;
 	return tls ? check_tls(out, e) : 0;
 }
 
@@ -111,8 +83,7 @@ void gateway_fini(struct gateway *g)
 {
 	url_fini(&g->url);
 	free(steal(&g->address));
-	if (g->token_fd >= 0)
-		close(steal_fd(&g->token_fd));
+	gateway_token_fini(&g->token);
 }
 
 bool gateway_may_pass(enum grpc_status s)
@@ -136,43 +107,6 @@ void *gateway_message_copy(const void *message)
 }
 
 /* ---- a link's means ---- */
-
-static int read_kept(int fd, char **out, struct err *e)
-{
-	_cleanup_secret_ char *text = xcalloc(1, GATEWAY_TOKEN_MAX + 1);
-	ssize_t n = pread(fd, text, GATEWAY_TOKEN_MAX + 1, 0);
-
-	if (n < 0)
-		return err_sys(e, "read " TOKEN);
-	if (n > GATEWAY_TOKEN_MAX)
-		return err_set(e, E2BIG, TOKEN " is larger than %d bytes", GATEWAY_TOKEN_MAX);
-	*out = steal(&text);
-	return 0;
-}
-
-/* What goes into a header must be one word of visible characters. */
-static bool is_token(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= ' ' || s.p[i] >= 0x7f)
-			return false;
-	return s.n > 0;
-}
-
-static int read_bearer(const struct gateway *g, char **out, struct err *e)
-{
-	_cleanup_secret_ char *text = NULL;
-	const char *where = g->token_fd >= 0 ? TOKEN : g->token_file;
-
-	if (g->token_fd >= 0 ? read_kept(g->token_fd, &text, e) < 0
-			     : file_read(g->token_file, GATEWAY_TOKEN_MAX, &text, NULL, e) < 0)
-		return -1;
-	struct str token = str_trim(str_of(text));
-	if (!is_token(token))
-		return err_set(e, EINVAL, "the token in %s is empty, or no token", where);
-	*out = xasprintf("Bearer %.*s", STR_FMT(token));
-	return 0;
-}
 
 static int read_identity(const struct gateway *g, struct tls_client **out, struct err *e)
 {
@@ -234,13 +168,21 @@ static void connected(void *owner, struct conn *c, const struct err *why)
 	k->ops->open(k->owner);
 }
 
+/* Without one there is no use in a connection, but to ask for it. */
+static int check_token(const struct gateway_token *t, struct err *e)
+{
+	_cleanup_secret_ char *bearer = NULL;
+
+	return gateway_token_is_wanted(t) ? 0 : gateway_token_bearer(t, &bearer, e);
+}
+
 static void run_start(struct later *later)
 {
 	struct gateway_link *k = container_of(later, struct gateway_link, start);
 	const struct gateway *g = k->gateway;
 	struct err e;
 
-	if (read_bearer(g, &k->bearer, &e) < 0 || read_identity(g, &k->tls, &e) < 0) {
+	if (check_token(&g->token, &e) < 0 || read_identity(g, &k->tls, &e) < 0) {
 		k->ops->lost(k->owner, &e);
 		return;
 	}
@@ -280,17 +222,24 @@ void gateway_link_close(struct gateway_link *k)
 	grpc_connect_cancel(steal(&k->connect));
 	grpc_channel_free(steal(&k->channel));
 	tls_client_unref(steal(&k->tls));
-	free_secret(steal(&k->bearer));
 	loop_later(k->loop, &k->end);
 }
 
-static struct grpc_rpc_config with_token(const struct gateway_link *k,
-					 const struct grpc_rpc_config *cfg, struct h2_field *field)
+/* ---- calls ---- */
+
+/* A call without a token is refused by the gateway; why it has none is ours to say. */
+static struct grpc_rpc_config with_token(const struct grpc_rpc_config *cfg, struct h2_field *field,
+					 const char *bearer, const struct err *why)
 {
 	struct grpc_rpc_config with = *cfg;
 
 	must(cfg->n == 0);
-	*field = (struct h2_field){STR("authorization"), str_of(k->bearer)};
+	if (bearer == NULL) {
+		log_warn("a call to the gateway has no token", "call=%s reason=%s", cfg->path,
+			 why->text);
+		return with;
+	}
+	*field = (struct h2_field){STR("authorization"), str_of(bearer)};
 	with.metadata = field;
 	with.n = 1;
 	return with;
@@ -299,17 +248,36 @@ static struct grpc_rpc_config with_token(const struct gateway_link *k,
 struct grpc_rpc *gateway_rpc_start(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				   const struct grpc_rpc_ops *ops, void *user)
 {
+	_cleanup_secret_ char *bearer = NULL;
 	struct h2_field field;
-	const struct grpc_rpc_config with = with_token(k, cfg, &field);
+	struct err why;
 
+	(void)gateway_token_bearer(&k->gateway->token, &bearer, &why);
+	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
 	return grpc_rpc_start(k->channel, &with, ops, user);
 }
 
 struct grpc_rpc *gateway_rpc_call(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				  const void *request, const struct grpc_rpc_ops *ops, void *user)
 {
+	_cleanup_secret_ char *bearer = NULL;
 	struct h2_field field;
-	const struct grpc_rpc_config with = with_token(k, cfg, &field);
+	struct err why;
 
+	(void)gateway_token_bearer(&k->gateway->token, &bearer, &why);
+	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
+	return grpc_rpc_call(k->channel, &with, request, ops, user);
+}
+
+struct grpc_rpc *gateway_rpc_call_as_account(struct gateway_link *k,
+					     const struct grpc_rpc_config *cfg, const void *request,
+					     const struct grpc_rpc_ops *ops, void *user)
+{
+	_cleanup_secret_ char *bearer = NULL;
+	struct h2_field field;
+	struct err why;
+
+	(void)gateway_token_account_bearer(&k->gateway->token, &bearer, &why);
+	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
 	return grpc_rpc_call(k->channel, &with, request, ops, user);
 }

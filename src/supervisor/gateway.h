@@ -5,11 +5,6 @@
  *
  *	OPENSHELL_TLS_CA, _CERT, _KEY      all three, for https
  *	OPENSHELL_GATEWAY_TLS_SERVER_NAME  what its certificate is for, where that is not the URL's host
- *	OPENSHELL_SANDBOX_TOKEN            the bearer token, or
- *	OPENSHELL_SANDBOX_TOKEN_FILE       where it is; read anew for each link, so that it may be renewed
- *
- * The token of the environment is taken out of it into a descriptor that nobody inherits: processes that are
- * forked before a link is opened have it neither in their memory nor among their variables.
  */
 #ifndef OPENSHELL_SUPERVISOR_GATEWAY_H
 #define OPENSHELL_SUPERVISOR_GATEWAY_H
@@ -17,11 +12,11 @@
 #include "grpc/client.h"
 #include "grpc/connect.h"
 #include "net/url.h"
+#include "supervisor/gateway_token.h"
 
 enum {
 	GATEWAY_CONNECT_MS = 10000,    /* contract 2.1 */
 	GATEWAY_CALL_MS = 10000,       /* ours, of a unary call: the peers have no deadline */
-	GATEWAY_TOKEN_MAX = 16 << 10,  /* ours */
 	GATEWAY_MESSAGE_MAX = 4 << 20, /* what gRPC takes where nobody says */
 	GATEWAY_PING_MS = 10000,       /* contract 0, 6: without a sign of life */
 	GATEWAY_PONG_MS = 20000,
@@ -30,8 +25,7 @@ enum {
 struct gateway {
 	struct url url;
 	char *address; /* "host:port" */
-	int token_fd;  /* of the environment's token; -1: there is none */
-	const char *token_file;
+	struct gateway_token token;
 	const char *ca, *cert, *key, *certificate_name; /* "" is not given */
 };
 
@@ -59,13 +53,17 @@ struct gateway_link_ops {
 /* Begins to open one; g is borrowed until it is closed. ops are called from the loop, lost once. */
 struct gateway_link *gateway_link_open(const struct gateway *g, struct loop *l, struct resolver *r,
 				       const struct gateway_link_ops *ops, void *owner);
-/* Calls on it end without a callback; its token is wiped. May be called from any callback; takes NULL. */
+/* Calls on it end without a callback. May be called from any callback; takes NULL. */
 void gateway_link_close(struct gateway_link *k);
 
-/* Starts a call on an open link (see client.h); the token is put to it. */
+/* Starts a call on an open link (see client.h); the token, as it is then, is put to it. */
 struct grpc_rpc *gateway_rpc_start(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				   const struct grpc_rpc_ops *ops, void *user);
 struct grpc_rpc *gateway_rpc_call(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				  const void *request, const struct grpc_rpc_ops *ops, void *user);
+/* The same with the ServiceAccount's token. */
+struct grpc_rpc *gateway_rpc_call_as_account(struct gateway_link *k,
+					     const struct grpc_rpc_config *cfg, const void *request,
+					     const struct grpc_rpc_ops *ops, void *user);
 
 #endif

@@ -78,7 +78,7 @@ static _Noreturn void make_the_calls(const struct gateway_boot_config *config, i
 	struct boot b = {.config = config, .out = out};
 	struct err e;
 
-	if (boot_calls_init(&b, &e) < 0 || boot_policy(&b, &e) < 0)
+	if (boot_calls_init(&b, &e) < 0 || boot_token(&b, &e) < 0 || boot_policy(&b, &e) < 0)
 		boot_say(&b, BOOT_FAILURE, e.text, strlen(e.text));
 	_exit(0); /* its memory ends with it */
 }

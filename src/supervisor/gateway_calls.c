@@ -68,7 +68,10 @@ static void make(struct gateway_calls *s, struct gateway_call *c)
 		.path = path, .out = c->out, .timeout_ms = GATEWAY_CALL_MS};
 
 	list_add(&s->made, &c->link);
-	c->rpc = gateway_rpc_call(s->link, &rpc, c->request, &ops, c);
+	if (c->as_account)
+		c->rpc = gateway_rpc_call_as_account(s->link, &rpc, c->request, &ops, c);
+	else
+		c->rpc = gateway_rpc_call(s->link, &rpc, c->request, &ops, c);
 	protobuf_c_message_free_unpacked(steal(&c->request), NULL);
 }
 

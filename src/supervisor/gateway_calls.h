@@ -17,6 +17,7 @@ struct gateway_call {
 	 * returns; text is the gateway's word or ours, never empty but for OK. The call may be started again. */
 	void (*done)(struct gateway_call *c, enum grpc_status status, const void *message,
 		     struct str text);
+	bool as_account; /* with the ServiceAccount's token */
 	/* the rest is gateway_calls.c's */
 	struct gateway_calls *calls; /* while it is under way */
 	struct list link;

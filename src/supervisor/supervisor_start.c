@@ -189,8 +189,9 @@ int supervisor_start_proxy(struct supervisor *s, struct err *e)
 /* A policy that is given as a file is the whole policy, whether a gateway is named or not. */
 int supervisor_configure(struct supervisor *s, struct err *e)
 {
-	if (str_empty(s->o->policy_data) && sandbox_options_gateway(s->o) &&
-	    uplink_configure(&s->uplink, s->o, s->events, e) < 0)
+	if (!str_empty(s->o->policy_data) || !sandbox_options_gateway(s->o))
+		gateway_token_forget();
+	else if (uplink_configure(&s->uplink, s->o, s->events, e) < 0)
 		return -1;
 	return prepare(&s->prepared, s->o, s->uplink.boot.config, s->events, e);
 }

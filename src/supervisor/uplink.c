@@ -73,6 +73,7 @@ int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct ke
 					.sandbox_id = u->options->sandbox_id,
 				});
 	u->calls = gateway_calls_new(l, u->resolver, &u->gateway);
+	token_renewal_start(&u->renewal, l, u->calls, &u->gateway.token);
 	watch_policy(u, l, p);
 	return 0;
 }
@@ -133,6 +134,7 @@ void uplink_fini(struct uplink *u)
 	gateway_session_free(u->session);
 	relays_free(u->relays);
 	policy_watch_free(u->watch);
+	token_renewal_stop(&u->renewal);
 	gateway_calls_free(u->calls);
 	exit_report_free(u->report);
 	log_push_free(u->logs);

@@ -15,6 +15,7 @@
 #include "supervisor/prepare.h"
 #include "supervisor/gateway_session.h"
 #include "supervisor/log_push.h"
+#include "supervisor/token_renewal.h"
 
 struct uplink {
 	bool used;
@@ -24,6 +25,7 @@ struct uplink {
 	struct resolver *resolver;
 	struct relays *relays;
 	struct gateway_calls *calls;
+	struct token_renewal renewal;
 	struct policy_watch *watch;
 	struct gateway_session *session;
 	struct exit_report *report;

@@ -1,14 +1,17 @@
 """A scripted gateway in grpcio: what a supervisor calls, and ways to misbehave."""
 
+import base64
 import collections
 import concurrent.futures
 import hashlib
+import json
 import os
 import queue
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 import hosts  # noqa: F401  (the path to the next)
 import runner
@@ -22,6 +25,16 @@ import sandbox_pb2 as sandbox_pb  # noqa: E402
 
 Code = grpc.StatusCode
 SERVICE = "openshell.v1.OpenShell"
+
+
+def token(name, seconds=None):
+    """A token of that name, as a gateway's are: it expires after so long, or never."""
+
+    def part(what):
+        return base64.urlsafe_b64encode(json.dumps(what).encode()).rstrip(b"=").decode()
+
+    expires = 0 if seconds is None else int(time.time()) + seconds
+    return f"{part({'alg': 'EdDSA'})}.{part({'sub': name, 'exp': expires})}.c2lnbmF0dXJl"
 
 
 class Session:
@@ -95,6 +108,7 @@ class Gateway:
         self.log_calls, self.log_batches = [], []  # of PushSandboxLogs, which goes on beside all others
         self.relays, self.strangers = {}, []  # by channel id; ids claimed that nobody opened
         self.updates, self.statuses = [], []
+        self.account, self.issues = None, []  # the ServiceAccount's token, and what it gets one after the other
         self.server = None
         self.start()
 
@@ -136,6 +150,8 @@ class Gateway:
             SERVICE,
             {
                 "GetSandboxConfig": unary(self.get_config, sandbox_pb.GetSandboxConfigRequest),
+                "IssueSandboxToken": unary(self.issue, pb.IssueSandboxTokenRequest),
+                "RefreshSandboxToken": unary(self.refresh, pb.RefreshSandboxTokenRequest),
                 "UpdateConfig": unary(self.update_config, pb.UpdateConfigRequest),
                 "ReportPolicyStatus": unary(self.report_status, pb.ReportPolicyStatusRequest),
                 "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
@@ -195,6 +211,25 @@ class Gateway:
             for name, value in settings.items():
                 setattr(config.settings[name].value, "bool_value" if isinstance(value, bool) else "string_value", value)
             self.config = config
+
+    def next_token(self):
+        """What is issued counts from now on."""
+        token = self.issues.pop(0)
+        self.tokens.add(token)
+        return token
+
+    def issue(self, request, context):
+        bearer = dict(context.invocation_metadata()).get("authorization", "")
+        self.calls.append(("IssueSandboxToken", bearer))
+        if self.failures["IssueSandboxToken"]:
+            context.abort(*self.failures["IssueSandboxToken"].pop(0))
+        if bearer != f"Bearer {self.account}":
+            context.abort(Code.UNAUTHENTICATED, "not this account")
+        return pb.IssueSandboxTokenResponse(token=self.next_token())
+
+    def refresh(self, request, context):
+        self.admit("RefreshSandboxToken", context)
+        return pb.RefreshSandboxTokenResponse(token=self.next_token())
 
     def update_config(self, request, context):
         self.admit("UpdateConfig", context)

@@ -152,7 +152,7 @@ class StartTest(WithGateway, RootPocket, unittest.TestCase):
 
     def test_what_is_not_given(self):
         self.refused(
-            "no token for gateway 127.0.0.1:1: neither OPENSHELL_SANDBOX_TOKEN nor", environment=()
+            "no token for gateway 127.0.0.1:1: neither OPENSHELL_SANDBOX_TOKEN, ", environment=()
         )
         process = self.begin(None, url="https://127.0.0.1:1")
         self.ended(process, 1)
@@ -209,7 +209,7 @@ class SessionTest(WithGateway, RootPocket, unittest.TestCase):
         for _ in range(3):  # keeper, nursery and workload; what the workload starts
             below |= {pid for pid, parent in parents() if parent in below}
         self.assertGreaterEqual(len(below), 4)
-        self.assertTrue(has_in_memory(process.pid, b"a-token-of-this-test"))
+        self.assertTrue(has_in_memory(process.pid, ID.encode()))  # what is there is found
         for pid in below - {process.pid}:
             self.assertFalse(has_in_memory(pid, b"a-token-of-this-test"), pid)
         self.finish(process)
@@ -281,6 +281,88 @@ class SessionTest(WithGateway, RootPocket, unittest.TestCase):
         self.accepted(to, process, 2)
         self.finish(process)
         self.assertEqual(to.calls[-1], ("ReportMainProcessExit", "Bearer token-2"))
+
+
+class TokenTest(WithGateway, RootPocket, unittest.TestCase):
+    """Where it comes from, and how it is kept alive."""
+
+    def bearers(self, to, method):
+        return [bearer.removeprefix("Bearer ") for call, bearer in to.calls if call == method]
+
+    def with_account(self, *issues):
+        path = self.machine.write("account", "account-1\n")
+        to = self.gateway(tokens=())
+        to.account, to.issues = "account-1", list(issues)
+        return to, [("OPENSHELL_K8S_SA_TOKEN_FILE", path)]
+
+    def test_a_service_account(self):
+        to, environment = self.with_account("issued-1")
+        to.failures["IssueSandboxToken"] = [(Code.UNAVAILABLE, "not yet")]
+        process = self.begin(to, environment=environment)
+        self.accepted(to, process)
+        self.assertEqual(self.bearers(to, "IssueSandboxToken"), ["account-1"] * 2)
+        self.assertEqual(self.bearers(to, "ConnectSupervisor"), ["issued-1"])
+        self.finish(process)
+        self.assertEqual(self.bearers(to, "ReportMainProcessExit"), ["issued-1"])
+        self.assertNotIn("issued-1", "".join(process.said))
+
+    def test_a_service_account_that_is_refused(self):
+        to, environment = self.with_account()
+        to.account = "another"
+        process = self.begin(to, environment=environment)
+        self.ended(process, 1)
+        self.until(process, f"gateway 127.0.0.1:{to.port}: IssueSandboxToken: UNAUTHENTICATED: not this account")
+
+    def test_what_is_issued_must_be_a_token(self):
+        to, environment = self.with_account("two words")
+        process = self.begin(to, environment=environment)
+        self.ended(process, 1)
+        self.until(process, "the token that it issued: it is empty, or no token")
+
+    def test_it_is_renewed_in_time(self):
+        """Each call has the one that holds then, also on a connection from before."""
+        first, second, third = gateway.token("a", 2), gateway.token("b", 2), gateway.token("c", 3600)
+        to = self.gateway(tokens=[first])
+        to.issues = [second, third]
+        fast = ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")
+        process = self.begin(to, environment=[("OPENSHELL_SANDBOX_TOKEN", first), fast])
+        self.accepted(to, process)
+        eventually(lambda: self.bearers(to, "RefreshSandboxToken") == [first, second])
+        to.tokens = {third}
+        eventually(lambda: self.bearers(to, "GetSandboxConfig")[-1] == third)
+        self.assertEqual(len(to.sessions), 1)
+        self.finish(process)
+        self.assertEqual(self.bearers(to, "ReportMainProcessExit"), [third])
+        self.assertNotIn("UNAUTHENTICATED", "".join(process.said))
+        self.assertFalse(any(token in "".join(process.said) for token in (first, second, third)))
+
+    def test_it_is_exchanged_again(self):
+        """When it has expired before it could be renewed."""
+        first, second = gateway.token("a", 1), gateway.token("b", 3600)
+        to, environment = self.with_account(first, second)
+        process = self.begin(to, environment=environment)
+        self.accepted(to, process)
+        to.tokens = set()
+        eventually(lambda: self.bearers(to, "IssueSandboxToken") == ["account-1"] * 2)
+        self.until(process, "the token was renewed")
+        self.finish(process)
+        self.assertEqual(self.bearers(to, "ReportMainProcessExit"), [second])
+
+    def test_it_is_in_no_memory_without_a_gateway(self):
+        """With a local policy."""
+        words = self.words(SHELL, "-c", "echo up; sleep 60")
+        words.insert(words.index(self.machine.binary), "OPENSHELL_SANDBOX_TOKEN=a-token-of-nobody")
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        process.stdout.readline()
+        below = {process.pid}
+        for _ in range(4):
+            below |= {pid for pid, parent in parents() if parent in below}
+        self.assertGreaterEqual(len(below), 4)
+        for pid in below:
+            self.assertFalse(has_in_memory(pid, b"a-token-of-nobody"), pid)
 
 
 class ExitTest(WithGateway, RootPocket, unittest.TestCase):
