@@ -83,6 +83,23 @@ int files_make_folder(const char *path, uid_t uid, gid_t gid, bool *made, struct
 	return at < 0 ? err_sys(e, "make folder %s", path) : 0;
 }
 
+int files_give_folder(const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	struct stat st;
+	bool made;
+
+	if (files_make_folder(path, uid, gid, &made, e) < 0)
+		return -1;
+	_cleanup_close_ int fd = open(path, FOLDER_FLAGS);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, "open %s", path);
+	if ((st.st_uid != uid || st.st_gid != gid) && fchown(fd, uid, gid) < 0)
+		return err_sys(e, "give %s to %u:%u", path, uid, gid);
+	if ((st.st_mode & 0300) != 0300 && fchmod(fd, (st.st_mode & 07777) | 0300) < 0)
+		return err_sys(e, "make %s writable", path);
+	return 0;
+}
+
 struct giving {
 	uid_t uid;
 	gid_t gid;

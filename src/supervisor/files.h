@@ -23,6 +23,10 @@ int files_paths(const struct policy *policy, const char *workdir, struct sandbox
  * was made. */
 int files_make_folder(const char *path, uid_t uid, gid_t gid, bool *made, struct err *e);
 
+/* The folder at path, made with what is missing above it, and not what is in it, is theirs, and they may write in it
+ * (supervisor contract 1.9, 3.9: the workspace of Docker and Podman). No link is followed. */
+int files_give_folder(const char *path, uid_t uid, gid_t gid, struct err *e);
+
 /* Gives a folder of the image and everything in it to uid:gid (supervisor contract 4.9), without following
  * links or leaving its file system. What has several names is left alone, since one of them may be
  * elsewhere. Nothing is done where the folder itself is theirs already. *given counts what was given. */

@@ -189,17 +189,25 @@ int prepare_workspace(struct ocsf *events, struct err *e)
 	return 0;
 }
 
-/* A container's /sandbox, where the driver has not named a workspace to be prepared. */
+/*
+ * A container's /sandbox, where the driver has not named a workspace to be prepared. A driver that says by numbers who
+ * the sandbox is has made an image's folder of it, which is given whole; one that says the image's user mounts a
+ * volume there, of which only the folder itself is (contract 1.9, 4.9).
+ */
 static void give_sandbox_folder(struct preparing *p)
 {
 	const struct identity *id = &p->out->who.id;
+	bool numbers = !str_empty(getenv("OPENSHELL_SANDBOX_UID"));
+	bool image = getenv("OPENSHELL_OCI_IMAGE_USER") != NULL && streq(p->o->workdir, "/sandbox");
 	struct err why;
 	size_t given;
 
 	if (!str_empty(getenv("OPENSHELL_PREPARE_WORKSPACE")) || !first_in_container() ||
-	    !p->out->who.changes || str_empty(getenv("OPENSHELL_SANDBOX_UID")))
+	    !p->out->who.changes || (!numbers && !image))
 		return;
-	if (files_give("/sandbox", id->uid, id->gid, &given, &why) < 0)
+	int result = numbers ? files_give("/sandbox", id->uid, id->gid, &given, &why)
+			     : files_give_folder("/sandbox", id->uid, id->gid, &why);
+	if (result < 0)
 		tell_config(p->events, "degraded", OCSF_MEDIUM,
 			    "Workspace not given to the sandbox [reason:%s]", why.text);
 }

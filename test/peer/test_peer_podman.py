@@ -21,7 +21,7 @@ from test_peer_process import HOSTS, Attached, Exec, Life, Policy, Process, Ssh,
 from test_podman import OPENSHELL
 
 IMAGE, SUPERVISOR = "localhost/peer/sandbox:1", "localhost/peer/supervisor:1"
-PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm true false".split()
+PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm scp true false".split()
 
 
 def files_of(programs):
@@ -135,6 +135,7 @@ class Container(driver.Sandbox):
     def command(self, environment):
         places = driver.SUPERVISOR, driver.TOKEN, HOSTS
         mounts = [word for place in places for word in ("-v", f"{self.path('changes')}{place}:{place}:ro")]
+        mounts += ["-v", f"openshell-sandbox-{self.asked.id}-workspace:/sandbox"]
         given = [word for name, value in environment.items() for word in ("-e", f"{name}={value}")]
         flags = ["--rm", "--network=host", "--cgroups=disabled", "--user=0:0", *OPENSHELL, *mounts, *given]
         run = ["run", *flags, "--entrypoint", driver.SUPERVISOR, IMAGE, "--workdir", "/sandbox"]

@@ -107,6 +107,30 @@ TEST(folder_is_given_to_whom_it_is_for)
 	leave_scratch();
 }
 
+TEST(only_the_folder_itself_is_given)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	enter_scratch();
+	OK(mkdir("work", 0055) == 0 && symlink("work", "link") == 0);
+	put("work/file", "x");
+	_cleanup_free_ char *path = xasprintf("%s/work", base);
+	_cleanup_free_ char *below = xasprintf("%s/below/more", path);
+	_cleanup_free_ char *link = xasprintf("%s/link", base);
+	EQ(files_give_folder(path, 1000, 1001, &e), 0);
+	OK(stat("work", &st) == 0 && st.st_uid == 1000 && st.st_gid == 1001);
+	EQ(st.st_mode & 07777, 0355);
+	OK(stat("work/file", &st) == 0 && st.st_uid == 0);
+	EQ(files_give_folder(path, 1000, 1001, &e), 0); /* it is theirs */
+	EQ(files_give_folder(below, 1000, 1001, &e), 0);
+	OK(stat(below, &st) == 0 && st.st_uid == 1000);
+	EQ(files_give_folder(link, 1, 1, &e), -1);
+	EQ(e.code, ELOOP);
+	leave_scratch();
+}
+
 TEST(give_follows_nothing_and_spares_what_has_other_names)
 {
 	struct stat st;
