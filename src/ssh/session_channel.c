@@ -181,15 +181,14 @@ static void on_signal(ssh_session ssh UNUSED, ssh_channel channel UNUSED, const 
 		session_ask(c->session, &p, -1);
 }
 
-static int on_data(ssh_session ssh UNUSED, ssh_channel channel UNUSED, void *data, uint32_t n,
-		   int is_stderr, void *user)
+/* It stays where it is until it is fetched (session_data.c). A client has no stderr to send. */
+static int on_data(ssh_session ssh UNUSED, ssh_channel channel UNUSED, void *data UNUSED,
+		   uint32_t n, int is_stderr, void *user)
 {
 	struct channel *c = user;
 
-	/* a client has no stderr to send */
-	size_t taken = is_stderr ? n : channel_take_input(c, data, n);
-	c->more = taken < n || (is_stderr && c->more);
-	return (int)taken;
+	c->more = c->more || !is_stderr;
+	return is_stderr ? (int)n : 0;
 }
 
 static void on_eof(ssh_session ssh UNUSED, ssh_channel channel UNUSED, void *user)

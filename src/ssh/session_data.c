@@ -23,7 +23,7 @@ static bool drops_input(const struct channel *c)
 	return c->closed || c->state == CHANNEL_ENDING || (is_running(c) && c->in < 0);
 }
 
-static size_t take_typed(struct channel *c, const char *p, size_t n)
+static void take_typed(struct channel *c, const char *p, size_t n)
 {
 	size_t kept;
 	char *to = buf_room(&c->input, n + 1);
@@ -34,26 +34,22 @@ static size_t take_typed(struct channel *c, const char *p, size_t n)
 		buf_added(&c->input, kept);
 	if (detach)
 		channel_detach(c);
-	return n;
 }
 
-size_t channel_take_input(struct channel *c, const char *p, size_t n)
+static void take(struct channel *c, const char *p, size_t n)
 {
 	if (drops_input(c))
-		return n;
-	n = MIN(n, SESSION_INPUT - MIN(c->input.n, (size_t)SESSION_INPUT));
-	if (n == 0)
-		return 0;
+		return;
 	if (c->kind == CHANNEL_MAIN)
-		return take_typed(c, p, n);
-	must(buf_add(&c->input, p, n));
-	return n;
+		take_typed(c, p, n);
+	else
+		must(buf_add(&c->input, p, n));
 }
 
-/* What did not fit when it came. */
-static void refill(struct channel *c)
+/* All input is fetched here, and none in libssh's callback, which may come while this fetches. */
+static void fetch(struct channel *c)
 {
-	char piece[4096];
+	char piece[16 << 10];
 
 	while (c->more && (c->input.n < SESSION_INPUT || drops_input(c))) {
 		size_t room = SESSION_INPUT - MIN(c->input.n, (size_t)SESSION_INPUT);
@@ -63,7 +59,7 @@ static void refill(struct channel *c)
 		if (n <= 0)
 			c->more = false;
 		else
-			channel_take_input(c, piece, (size_t)n);
+			take(c, piece, (size_t)n);
 	}
 }
 
@@ -229,11 +225,12 @@ void channel_move(struct channel *c)
 	if (c->state == CHANNEL_FREE || c->state == CHANNEL_CLOSED)
 		return;
 	send_held(c);
-	refill(c);
+	if (c->state == CHANNEL_RUNNING || c->state == CHANNEL_ENDING)
+		fetch(c);
 	if (!is_running(c))
 		return;
 	while (write_input(c))
-		refill(c);
+		fetch(c);
 	pass_eof(c);
 	move_output(c, &c->errors);
 	move_output(c, &c->out);

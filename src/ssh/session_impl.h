@@ -74,7 +74,7 @@ struct channel {
 	int in, out,
 		errors; /* -1: closed, or none. With a terminal or a socket in and out are the same */
 	struct buf input; /* for in */
-	bool more;        /* libssh holds input that did not fit */
+	bool more;        /* libssh holds input */
 	bool client_eof, eof_passed;
 	bool closed; /* by the client: nothing can be sent any more */
 	struct session_keys keys;
@@ -115,8 +115,6 @@ int channel_patience(const struct channel *c);
 
 /* ---- session_data.c ---- */
 
-/* Input from the client: how much of it was taken. */
-size_t channel_take_input(struct channel *c, const char *p, size_t n);
 /* Moves what can be moved both ways, after poll. */
 void channel_move(struct channel *c);
 /* What to wait for: appends to p, returns how many. */
