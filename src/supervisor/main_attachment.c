@@ -252,7 +252,9 @@ static void ready(struct source *source, uint32_t events)
 /* Who reads only is told why, unless that is what was asked for. */
 static void lease(struct attachment *a, const struct main_attach *how)
 {
-	static const char taken[] = "openshell: another client has the input; attached read-only";
+	/* "already has an input owner" is looked for by the peers' tests */
+	static const char taken[] =
+		"openshell: the main process already has an input owner; attached read-only";
 	struct main_session *s = a->session;
 
 	if (how->read_only || s->finished)

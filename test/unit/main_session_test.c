@@ -284,7 +284,8 @@ TEST(attached_to_what_was_and_what_comes)
 	say(rig.out, "three");
 	STREQ(message(fd), "othree");
 	int other = attach();
-	STREQ(message(other), "nopenshell: another client has the input; attached read-only");
+	STREQ(message(other),
+	      "nopenshell: the main process already has an input owner; attached read-only");
 	STREQ(message(other), "oone ");
 	STREQ(message(other), "etwo ");
 	STREQ(message(other), "othree");
