@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,9 +150,12 @@ struct listener {
 
 static void accept_one(struct listener *l, int fd)
 {
+	const int one = 1;
 	struct conn *c;
 	struct err e;
 
+	/* over TCP, small answers must not wait for acknowledgements; a Unix socket refuses it */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	if (l->admit != NULL && !l->admit(l->admit_arg, fd))
 		close(fd);
 	else if (conn_of_fd(&c, l->server->loop, fd, "gRPC client", &e) < 0)

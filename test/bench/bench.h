@@ -33,6 +33,10 @@ int start_main(int argc, char **argv);
 int now_main(int argc, char **argv);
 int wall_main(int argc, char **argv);
 int client_main(int argc, char **argv);
+/* The session with a gateway (inside is the sandbox's main process), and a ProxyCommand for ssh. */
+int session_main(int argc, char **argv);
+int inside_main(int argc, char **argv);
+int passing_main(int argc, char **argv);
 /* Who holds a connection. */
 int callers_main(int argc, char **argv);
 
