@@ -4,6 +4,7 @@
  *	gateway_boot.c   makes it, listens to it
  *	boot_call.c      one call after the other
  *	boot_policy.c    the configuration and its policy
+ *	boot_providers.c what programs get of providers
  *	boot_token.c     the token, where a ServiceAccount's is exchanged for it
  */
 #ifndef OPENSHELL_SUPERVISOR_BOOT_IMPL_H
@@ -18,11 +19,13 @@
  * of the same (gateway_boot.c).
  */
 enum boot_said {
-	BOOT_FAILURE = 'F', /* why: the last that comes */
-	BOOT_EVENT = 'E',   /* severity, label, NUL, sentence */
-	BOOT_FINDING = 'U', /* severity, uid, NUL, title, NUL, detail */
-	BOOT_CONFIG = 'C',  /* a GetSandboxConfigResponse */
-	BOOT_DIFFERS = 'D', /* gateway_boot.h; empty */
+	BOOT_FAILURE = 'F',      /* why: the last that comes */
+	BOOT_EVENT = 'E',        /* severity, label, NUL, sentence */
+	BOOT_FINDING = 'U',      /* severity, uid, NUL, title, NUL, detail */
+	BOOT_CONFIG = 'C',       /* a GetSandboxConfigResponse */
+	BOOT_DIFFERS = 'D',      /* gateway_boot.h; empty */
+	BOOT_VARIABLE = 'V',     /* of a provider: "NAME=value" */
+	BOOT_NO_PROVIDERS = 'N', /* what they bring is not known; empty */
 };
 
 /* In the process. */
@@ -71,5 +74,7 @@ void boot_tell_finding(struct boot *b, const char *uid, const char *title,
 int boot_token(struct boot *b, struct err *e);
 /* GetSandboxConfig, and what contract 2.5 makes of it. Says BOOT_CONFIG. */
 int boot_policy(struct boot *b, struct err *e);
+/* GetSandboxProviderEnvironment. Without it programs have no credentials. */
+void boot_providers(struct boot *b);
 
 #endif

@@ -76,6 +76,18 @@ static int add_users(struct environment *env, const cJSON *user, struct err *e)
 	return 0;
 }
 
+static int add_providers(struct environment *env, char *const *v, struct err *e)
+{
+	for (; v != NULL && *v != NULL; v++) {
+		struct str value = str_of(*v);
+		_cleanup_free_ char *name = str_dup(str_cut(&value, '='));
+
+		if (environment_set(env, name, value.p, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static cJSON *parse_user(const char *text, struct err *e)
 {
 	struct str s = str_of(text);
@@ -151,7 +163,7 @@ int environment_make(struct environment *out, const struct environment_source *f
 	*out = (struct environment){.v = xcalloc(ENVIRONMENT_MAX + 1, sizeof *out->v)};
 	user = parse_user(from->user, e);
 	if (user == NULL || inherit(out, from->own, e) < 0 || add_users(out, user, e) < 0 ||
-	    add_session(out, from, user, e) < 0)
+	    add_providers(out, from->providers, e) < 0 || add_session(out, from, user, e) < 0)
 		return -1;
 	return add_ours(out, from->proxy, e);
 }

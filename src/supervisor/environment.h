@@ -3,6 +3,7 @@
  *
  *   the supervisor's own, without what only a supervisor may know (confine.h)
  *   the user's, OPENSHELL_USER_ENVIRONMENT: an object of texts, whose OPENSHELL_ names do not count
+ *   what providers bring (providers.h)
  *   HOME, USER, SHELL, TERM, where the user says nothing; PATH, where there is none
  *   OPENSHELL_SANDBOX=1, and the way to the proxy
  *
@@ -29,6 +30,7 @@ struct environment {
 struct environment_source {
 	char *const *own;        /* NULL-terminated */
 	const char *user;        /* OPENSHELL_USER_ENVIRONMENT, or NULL */
+	char *const *providers;  /* "NAME=value", NULL-terminated; or NULL */
 	const char *home, *name; /* who the process is; NULL: what is in own stays */
 	const char *shell;       /* a path */
 	const char *term;        /* the terminal's type, or NULL: there is none */

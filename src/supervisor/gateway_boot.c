@@ -80,6 +80,8 @@ static _Noreturn void make_the_calls(const struct gateway_boot_config *config, i
 
 	if (boot_calls_init(&b, &e) < 0 || boot_token(&b, &e) < 0 || boot_policy(&b, &e) < 0)
 		boot_say(&b, BOOT_FAILURE, e.text, strlen(e.text));
+	else
+		boot_providers(&b);
 	_exit(0); /* its memory ends with it */
 }
 
@@ -160,14 +162,32 @@ static int hear_differs(struct listening *l, struct str s UNUSED, struct err *e 
 	return 0;
 }
 
+static int hear_variable(struct listening *l, struct str s, struct err *e)
+{
+	_cleanup_free_ char *text = str_dup(s);
+
+	return strchr(text, '=') != NULL && variables_add(&l->out->variables, text) ? 0
+										    : garbled(e);
+}
+
+static int hear_no_providers(struct listening *l, struct str s UNUSED, struct err *e UNUSED)
+{
+	l->out->no_providers = true;
+	return 0;
+}
+
 static const struct {
 	enum boot_said what;
 	size_t max;
 	int (*hear)(struct listening *l, struct str s, struct err *e);
 } known[] = {
-	{BOOT_FAILURE, WORDS_MAX, hear_failure}, {BOOT_EVENT, WORDS_MAX, hear_event},
-	{BOOT_FINDING, WORDS_MAX, hear_finding}, {BOOT_CONFIG, GATEWAY_MESSAGE_MAX, hear_config},
+	{BOOT_FAILURE, WORDS_MAX, hear_failure},
+	{BOOT_EVENT, WORDS_MAX, hear_event},
+	{BOOT_FINDING, WORDS_MAX, hear_finding},
+	{BOOT_CONFIG, GATEWAY_MESSAGE_MAX, hear_config},
 	{BOOT_DIFFERS, 0, hear_differs},
+	{BOOT_VARIABLE, 2 * PROVIDERS_VALUE_MAX, hear_variable},
+	{BOOT_NO_PROVIDERS, 0, hear_no_providers},
 };
 
 /* Hears all that has been said whole. */
@@ -283,4 +303,5 @@ int gateway_boot(struct gateway_boot *out, const struct gateway_boot_config *con
 void gateway_boot_fini(struct gateway_boot *b)
 {
 	openshell__sandbox__v1__get_sandbox_config_response__free_unpacked(steal(&b->config), NULL);
+	variables_fini(&b->variables);
 }

@@ -15,6 +15,7 @@
 #include "ocsf/ocsf.h"
 #include "sandbox.pb-c.h"
 #include "supervisor/gateway.h"
+#include "supervisor/providers.h"
 
 /* All borrowed. */
 struct gateway_boot_config {
@@ -29,6 +30,8 @@ struct gateway_boot {
 	Openshell__Sandbox__V1__GetSandboxConfigResponse *config; /* with a policy */
 	/* The gateway did not take what was added to its policy: what is in force is not what it has. */
 	bool differs;
+	struct variables variables; /* of providers */
+	bool no_providers;          /* they could not be had */
 };
 
 /* Blocks for as long as it takes; SIGTERM and SIGINT end it. *out is released by gateway_boot_fini, also on

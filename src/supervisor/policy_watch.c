@@ -151,8 +151,8 @@ static void hear(struct policy_watch *w, const config_response *c)
 			    environment ? "true" : "false");
 		settings_change(&w->config.settings, known, c);
 	}
-	if (environment && w->config.environment_changed != NULL)
-		w->config.environment_changed(w->config.owner, c->provider_env_revision);
+	if (environment)
+		w->config.environment_changed(w->config.owner);
 	if (other)
 		reload(w, c);
 	else if (!w->settled)

@@ -28,8 +28,8 @@ struct policy_watch_config {
 	 * policy could not be put in force (code 0: it was). */
 	bool differs;
 	struct err refused;
-	/* The provider environment has another revision; or NULL. */
-	void (*environment_changed)(void *owner, uint64_t revision);
+	/* The provider environment has another revision. */
+	void (*environment_changed)(void *owner);
 	void *owner;
 };
 

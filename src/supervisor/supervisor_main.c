@@ -53,6 +53,7 @@ int supervisor_environment(const struct supervisor *s, enum supervisor_who which
 	const struct environment_source from = {
 		.own = which == SUPERVISOR_MAIN ? environ : own,
 		.user = getenv("OPENSHELL_USER_ENVIRONMENT"),
+		.providers = s->uplink.providers.variables.v,
 		.home = who_home(who, s->o->workdir, baseline_exists),
 		.name = who_name(who),
 		.shell = shell,

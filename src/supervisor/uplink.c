@@ -25,7 +25,19 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 		.sandbox_id = o->sandbox_id,
 		.sandbox_name = o->sandbox,
 	};
-	return gateway_boot(&u->boot, &config, e);
+	if (gateway_boot(&u->boot, &config, e) < 0)
+		return -1;
+	u->providers.variables = u->boot.variables;
+	u->boot.variables = (struct variables){0};
+	u->providers.failed = u->boot.no_providers;
+	return 0;
+}
+
+static void environment_changed(void *owner)
+{
+	struct uplink *u = owner;
+
+	providers_changed(&u->providers);
 }
 
 static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
@@ -42,6 +54,8 @@ static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
 		.policy = &p->policy,
 		.differs = u->boot.differs,
 		.refused = p->refused,
+		.environment_changed = environment_changed,
+		.owner = u,
 	};
 
 	u->watch = policy_watch_start(&config, steal(&u->boot.config));
@@ -74,6 +88,7 @@ int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct ke
 				});
 	u->calls = gateway_calls_new(l, u->resolver, &u->gateway);
 	token_renewal_start(&u->renewal, l, u->calls, &u->gateway.token);
+	providers_start(&u->providers, l, u->calls, u->events, u->options->sandbox_id);
 	watch_policy(u, l, p);
 	return 0;
 }
@@ -135,6 +150,7 @@ void uplink_fini(struct uplink *u)
 	relays_free(u->relays);
 	policy_watch_free(u->watch);
 	token_renewal_stop(&u->renewal);
+	providers_stop(&u->providers);
 	gateway_calls_free(u->calls);
 	exit_report_free(u->report);
 	log_push_free(u->logs);

@@ -26,6 +26,7 @@ struct uplink {
 	struct relays *relays;
 	struct gateway_calls *calls;
 	struct token_renewal renewal;
+	struct providers providers;
 	struct policy_watch *watch;
 	struct gateway_session *session;
 	struct exit_report *report;

@@ -659,6 +659,7 @@ class Talk:
             "OPENSHELL_SANDBOX": "name",
             "OPENSHELL_ENDPOINT": self.to.url,
             "OPENSHELL_SANDBOX_TOKEN": "token-1",
+            "OPENSHELL_POLICY_POLL_INTERVAL_SECS": "1",
             "OPENSHELL_SANDBOX_UID": str(USER),
             "OPENSHELL_SANDBOX_GID": str(USER),
         }
@@ -749,7 +750,6 @@ def reloading():
 
     talk = Talk(gateway.policy_of(machine(), USER))
     talk.to.config.policy_source = 1
-    talk.env["OPENSHELL_POLICY_POLL_INTERVAL_SECS"] = "1"
     with started("/bin/sleep", "60", env=talk.env, by_file=False) as process:
         process.until("CONFIG:LOADED [INFO] Acknowledged initial policy")
         talk.until = process.until
@@ -784,6 +784,21 @@ def policies_that_are_rejected():
         other.network_policies["server"].endpoints.add(host="db.example.com", port=5432, protocol="tcp")
         talk.to.set_config(policy=other)
         talk.until("CONFIG:RETAINED_PREVIOUS_POLICY")
+
+
+@scene
+def providers_that_cannot_be_asked_for():
+    import gateway
+
+    talk = Talk(gateway.policy_of(machine(), USER))
+    talk.to.failures["GetSandboxProviderEnvironment"] = [(gateway.Code.INTERNAL, "no")]
+    talk.to.environment.environment["OPENSHELL_ENDPOINT"] = "reserved"
+    with started("/bin/sleep", "60", env=talk.env, by_file=False) as process:
+        process.until("NET:OPEN [INFO] [msg:supervisor session established")
+        talk.to.set_config(provider_env_revision=2)
+        process.until("CONFIG:SKIPPED [MED] Provider variables left out")
+        process.send_signal(signal.SIGTERM)
+    talk.to.stop()
 
 
 @scene

@@ -108,6 +108,7 @@ class Gateway:
         self.log_calls, self.log_batches = [], []  # of PushSandboxLogs, which goes on beside all others
         self.relays, self.strangers = {}, []  # by channel id; ids claimed that nobody opened
         self.updates, self.statuses = [], []
+        self.environment = pb.GetSandboxProviderEnvironmentResponse()
         self.account, self.issues = None, []  # the ServiceAccount's token, and what it gets one after the other
         self.server = None
         self.start()
@@ -152,6 +153,9 @@ class Gateway:
                 "GetSandboxConfig": unary(self.get_config, sandbox_pb.GetSandboxConfigRequest),
                 "IssueSandboxToken": unary(self.issue, pb.IssueSandboxTokenRequest),
                 "RefreshSandboxToken": unary(self.refresh, pb.RefreshSandboxTokenRequest),
+                "GetSandboxProviderEnvironment": unary(
+                    self.get_environment, pb.GetSandboxProviderEnvironmentRequest
+                ),
                 "UpdateConfig": unary(self.update_config, pb.UpdateConfigRequest),
                 "ReportPolicyStatus": unary(self.report_status, pb.ReportPolicyStatusRequest),
                 "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
@@ -230,6 +234,12 @@ class Gateway:
     def refresh(self, request, context):
         self.admit("RefreshSandboxToken", context)
         return pb.RefreshSandboxTokenResponse(token=self.next_token())
+
+    def get_environment(self, request, context):
+        self.admit("GetSandboxProviderEnvironment", context)
+        if not request.supports_static_credential_bindings:
+            context.abort(Code.FAILED_PRECONDITION, "it would get none")
+        return self.environment
 
     def update_config(self, request, context):
         self.admit("UpdateConfig", context)

@@ -365,6 +365,49 @@ class TokenTest(WithGateway, RootPocket, unittest.TestCase):
             self.assertFalse(has_in_memory(pid, b"a-token-of-nobody"), pid)
 
 
+class ProvidersTest(WithGateway, RootPocket, unittest.TestCase):
+    """What programs have of providers: placeholders."""
+
+    def test_placeholders(self):
+        to = self.gateway()
+        to.environment = pb.GetSandboxProviderEnvironmentResponse(
+            environment={"API_KEY": "the-secret-itself", "REGION": "here", "HTTPS_PROXY": "x", "OPENSHELL_X": "x"},
+            provider_env_revision=3,
+            non_secret_environment_keys=["REGION"],
+        )
+        process = self.begin(to, "env; sleep 60 & wait")
+        self.until(process, "CONFIG:LOADED [INFO] Fetched provider environment [env_count:3]")
+        self.until(process, "CONFIG:SKIPPED [MED] Provider variables left out: no names, reserved, or too large [count:1]")
+        self.accepted(to, process)
+        below = {process.pid}
+        for _ in range(4):
+            below |= {pid for pid, parent in parents() if parent in below}
+        for pid in below:
+            self.assertFalse(has_in_memory(pid, b"the-secret-itself"), pid)
+        self.finish(process)
+        found = dict(line.split("=", 1) for line in process.stdout.read().splitlines() if "=" in line)
+        self.assertEqual(found["API_KEY"], "openshell:resolve:env:v3_API_KEY")
+        self.assertEqual(found["REGION"], "here")
+        self.assertTrue(found["HTTPS_PROXY"].startswith("http://"))
+        self.assertNotIn("OPENSHELL_X", found)
+
+    def test_they_cannot_be_had(self):
+        to = self.gateway()
+        to.failures["GetSandboxProviderEnvironment"] = 2 * [(Code.INTERNAL, "no")]
+        fast = ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")
+        process = self.begin(to, environment=[("OPENSHELL_SANDBOX_TOKEN", "token-1"), fast])
+        line = "CONFIG:FAIL_CLOSED [HIGH] Provider environment not fetched: programs have no credentials [reason:"
+        self.until(process, line)
+        self.accepted(to, process)
+        to.set_config(provider_env_revision=2)
+        self.until(process, "provider_env_changed:true]")
+        eventually(lambda: not to.failures["GetSandboxProviderEnvironment"])
+        to.set_config(provider_env_revision=3)
+        self.until(process, "CONFIG:LOADED [INFO] Fetched provider environment [env_count:0]")
+        self.assertEqual(sum(line in said for said in process.said), 1)
+        self.finish(process)
+
+
 class ExitTest(WithGateway, RootPocket, unittest.TestCase):
     def end_of(self, to):
         process = self.begin(to, LONG)
