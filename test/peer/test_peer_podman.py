@@ -21,7 +21,7 @@ from test_peer_process import HOSTS, Attached, Exec, Life, Policy, Process, Ssh,
 from test_podman import OPENSHELL
 
 IMAGE, SUPERVISOR = "localhost/peer/sandbox:1", "localhost/peer/supervisor:1"
-PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum rm scp true false".split()
+PROGRAMS = "sh bash yes sleep cat head id pwd env stty tty tar find ls mkdir sha256sum realpath rm scp true false".split()
 
 
 def files_of(programs):
