@@ -179,13 +179,20 @@ RUN_SFTP := OPENSHELL_SFTP_TOOL=$(abspath $(SFTP)) test/sftp/run
 test-sftp: $(SFTP) | build/setup-test
 	@$(RUN_SFTP)
 
-test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) $(SFTP) | build/setup-test
+# The sandbox's sshd against OpenSSH's clients, with a supervisor of the test's own.
+SSH := $(B)/test/ssh/ssh
+RUN_SSH := OPENSHELL_SSH_TOOL=$(abspath $(SSH)) test/ssh/run
+test-ssh: $(SSH) | build/setup-test
+	@$(RUN_SSH)
+
+test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) $(SFTP) $(SSH) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
 	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door)
 	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
 	@$(if $(RUN)$(SAN),,$(RUN_ATTACK))
 	@$(if $(RUN)$(SAN),,$(RUN_SFTP))
+	@$(if $(RUN)$(SAN),,$(RUN_SSH))
 
 # Emulators and sanitizers are slow.
 PATIENCE  := $(if $(RUN)$(SAN),TEST_TIME_SCALE=6 TEST_WAIT=60)
@@ -335,6 +342,6 @@ help:
 
 .PHONY: all bench check check-cppcheck check-elf check-events check-format check-headers check-layers check-symbols \
 	check-sanitizers check-size clean demo format fuzz help image replay repro size test test-aarch64 \
-	test-attack test-cluster test-events test-grpc test-interop test-peer test-podman test-programs test-sftp test-unit vendor-update
+	test-attack test-cluster test-events test-grpc test-interop test-peer test-podman test-programs test-sftp test-ssh test-unit vendor-update
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

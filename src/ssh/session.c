@@ -167,11 +167,12 @@ static size_t gather(struct session *s, struct pollfd *p, int *ms)
 	p[n++] = (struct pollfd){.fd = s->broker, .events = POLLIN};
 	*ms = -1;
 	for (size_t i = 0; i < SSH_CHANNELS_MAX; i++) {
-		int patience = channel_patience(&s->channels[i]);
+		const struct channel *c = &s->channels[i];
+		int patience = channel_is_restless(c) ? 0 : channel_patience(c);
 
 		if (patience >= 0 && (*ms < 0 || patience < *ms))
 			*ms = patience;
-		n += channel_wait_for(&s->channels[i], p + n);
+		n += channel_wait_for(c, p + n);
 	}
 	return n;
 }

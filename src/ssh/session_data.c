@@ -47,11 +47,17 @@ static void take(struct channel *c, const char *p, size_t n)
 }
 
 /* All input is fetched here, and none in libssh's callback, which may come while this fetches. */
+static bool can_fetch(const struct channel *c)
+{
+	return c->more && (c->state == CHANNEL_RUNNING || c->state == CHANNEL_ENDING) &&
+	       (c->input.n < SESSION_INPUT || drops_input(c));
+}
+
 static void fetch(struct channel *c)
 {
 	char piece[16 << 10];
 
-	while (c->more && (c->input.n < SESSION_INPUT || drops_input(c))) {
+	while (can_fetch(c)) {
 		size_t room = SESSION_INPUT - MIN(c->input.n, (size_t)SESSION_INPUT);
 		size_t ask = drops_input(c) ? sizeof piece : MIN(room, sizeof piece);
 		int n = ssh_channel_read_nonblocking(c->ssh, piece, (uint32_t)ask, 0);
@@ -97,10 +103,15 @@ static bool write_input(struct channel *c)
 	return true;
 }
 
+static bool can_pass_eof(const struct channel *c)
+{
+	return is_running(c) && c->client_eof && !c->eof_passed && !c->more && c->input.n == 0;
+}
+
 /* The main process's input stays open for whoever comes next, and a terminal has no end of input. */
 static void pass_eof(struct channel *c)
 {
-	if (!c->client_eof || c->eof_passed || c->more || c->input.n > 0)
+	if (!can_pass_eof(c))
 		return;
 	c->eof_passed = true;
 	if (c->kind == CHANNEL_STREAM && c->in >= 0)
@@ -111,12 +122,17 @@ static void pass_eof(struct channel *c)
 
 /* ---- output ---- */
 
+static bool can_send(const struct channel *c)
+{
+	return c->held.n > 0 && !c->closed && !session_is_blocked(c->session) &&
+	       ssh_channel_window_size(c->ssh) > 0;
+}
+
 static void send_held(struct channel *c)
 {
 	struct channel_held *h = &c->held;
 
-	if (h->n == 0 || c->closed || session_is_blocked(c->session) ||
-	    ssh_channel_window_size(c->ssh) == 0)
+	if (!can_send(c))
 		return;
 	int n = h->errors ? ssh_channel_write_stderr(c->ssh, h->bytes + h->at, (uint32_t)h->n)
 			  : ssh_channel_write(c->ssh, h->bytes + h->at, (uint32_t)h->n);
@@ -225,8 +241,7 @@ void channel_move(struct channel *c)
 	if (c->state == CHANNEL_FREE || c->state == CHANNEL_CLOSED)
 		return;
 	send_held(c);
-	if (c->state == CHANNEL_RUNNING || c->state == CHANNEL_ENDING)
-		fetch(c);
+	fetch(c);
 	if (!is_running(c))
 		return;
 	while (write_input(c))
@@ -234,6 +249,13 @@ void channel_move(struct channel *c)
 	pass_eof(c);
 	move_output(c, &c->errors);
 	move_output(c, &c->out);
+}
+
+bool channel_is_restless(const struct channel *c)
+{
+	if (c->state == CHANNEL_FREE || c->state == CHANNEL_CLOSED)
+		return false;
+	return c->closed || can_send(c) || can_fetch(c) || can_pass_eof(c);
 }
 
 size_t channel_wait_for(const struct channel *c, struct pollfd *p)

@@ -124,6 +124,9 @@ void channel_say(struct channel *c, const char *text);
 /* A message of an attachment, for ATTACHMENT_SIZE and ATTACHMENT_SIGNAL. */
 void channel_attachment_say(struct channel *c, enum attachment_message m, const void *p, size_t n);
 bool channel_is_drained(const struct channel *c);
+/* Whether there is something to be done for it at once: libssh, whenever it is asked for anything, may take what has
+ * come for any channel, or have sent what was waiting. */
+bool channel_is_restless(const struct channel *c);
 void channel_close_files(struct channel *c);
 
 /* ---- session.c ---- */

@@ -284,7 +284,6 @@ static void client_ready(struct source *s, uint32_t events UNUSED)
 		forget(c, p.channel);
 	else
 		start(c, &p, &fds);
-	fflush(stdout);
 }
 
 static void on_session(void *owner UNUSED, int broker, const struct unix_peer *peer)
@@ -340,6 +339,7 @@ static int serve(const char *path)
 	struct sshd *sshd;
 	struct err e;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	fcntl(0, F_SETFL, O_NONBLOCK);
 	if (sshd_start(&sshd, &config, &e) < 0 || loop_new(&loop, &e) < 0 ||
 	    loop_add(loop, &in, EPOLLIN, &e) < 0 ||
@@ -347,7 +347,6 @@ static int serve(const char *path)
 	    sshd_attach(sshd, loop, &events, NULL, &e) < 0)
 		die("%s", e.text);
 	printf("ready %d\n", sshd_pid(sshd));
-	fflush(stdout);
 	int status = loop_run(loop);
 	sshd_free(sshd);
 	return status;
