@@ -135,6 +135,15 @@ int keeper_signal(struct keeper *k, pid_t pid, int signo, struct err *e)
 	return say(k, &p, NULL, 0, e);
 }
 
+/* When it does not hear this, it lets the packet go by itself. */
+void keeper_release(struct keeper *k, uint32_t held)
+{
+	struct keeper_packet p = {.message = KEEPER_RELEASE, .id = held};
+	struct err none;
+
+	(void)say(k, &p, NULL, 0, &none);
+}
+
 /* ---- what it tells ---- */
 
 /* A request that nobody waits for any more was cancelled: the keeper kills a workload by itself, and a

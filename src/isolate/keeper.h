@@ -85,7 +85,9 @@ struct keeper_config {
 struct keeper_started {
 	struct rung_report rung;
 	struct confine_result confined; /* of the nursery: what it lost is worth an event */
-	struct err not_logged;    /* why a bypass that is refused goes untold; code 0: it is told */
+	struct err not_logged; /* why a bypass that is refused goes untold; code 0: it is told */
+	/* why a connection is refused before anybody can ask whose it is; code 0: it waits until then */
+	struct err not_held;
 	int listener;             /* the proxy's, made inside; non-blocking; the caller's */
 	struct sockaddr_in proxy; /* where it listens: what workloads are told */
 	int sock_diag; /* NETLINK_SOCK_DIAG, made inside, for callers.h; the caller's; -1: no such */
@@ -108,7 +110,8 @@ struct keeper_events {
 	/* A workload has ended; status as by waitpid. Its pid is free from now on. (It may be one that
 	 * nobody was told of: keeper_cancel came too late.) */
 	void (*exited)(void *owner, pid_t pid, int status);
-	/* Something inside tried to go round the proxy, and was refused. */
+	/* Something inside tried to go round the proxy, and is refused. When b->held is not 0 it waits for that
+	 * until keeper_release, or a moment (detours.h): its socket is still there. */
 	void (*bypass)(void *owner, const struct bypass *b);
 	/* So many more did, faster than they can be told. */
 	void (*bypasses_lost)(void *owner, uint64_t n);
@@ -161,6 +164,9 @@ void keeper_cancel(struct keeper_call *c);
 /* Sends a signal to a workload's process group; nothing when it has ended. Fails only when the keeper
  * does not read what it is sent. */
 int keeper_signal(struct keeper *k, pid_t pid, int signo, struct err *e);
+
+/* Nothing more is to be found out about the packet of that number (struct bypass's held, not 0). */
+void keeper_release(struct keeper *k, uint32_t held);
 
 /* Ends it: kills every process inside, waits for the keeper (1 s at most), frees k. Takes NULL. No
  * event is told and no call is done any more: those under way are the owners' to forget. */

@@ -6,6 +6,7 @@
  *	keeper_start.c    … until it has a keeper
  *	keeper_inside.c   the keeper: what its supervisor asks for
  *	keeper_workload.c … and what becomes of the workloads
+ *	detours.c         … and what goes round the proxy
  *	keeper_message.c  the table of messages
  *	keeper_kill.c     the end of everything below a process
  *	nursery.c         the nursery
@@ -29,6 +30,7 @@ enum keeper_message {
 	KEEPER_CONNECT,
 	KEEPER_CANCEL, /* a KEEPER_SPAWN, of the same id */
 	KEEPER_SIGNAL,
+	KEEPER_RELEASE, /* id: a packet's, as KEEPER_BYPASS had it */
 	/* what the keeper tells */
 	KEEPER_DONE, /* … of a request: a pid, or a descriptor */
 	KEEPER_FAILED,
@@ -97,6 +99,7 @@ int keeper_receive(int channel, enum keeper_side from, struct keeper_packet *p, 
 struct keeper_hello {
 	struct confine_result confined;
 	struct err not_logged;
+	struct err not_held;
 	struct err failed;
 };
 

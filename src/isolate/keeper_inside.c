@@ -16,50 +16,33 @@
 
 #include "base/util.h"
 #include "isolate/capabilities.h"
+#include "isolate/detours.h"
 #include "base/fds.h"
 #include "isolate/keeper_workload.h"
 #include "isolate/ladder_impl.h"
-#include "isolate/pocket.h"
 #include "net/netlink.h"
 
 enum {
-	TURN_MAX = 32,      /* requests, or packets of the log, between two looks at all else */
-	BYPASSES_MAX = 100, /* that are told at once … */
-	BYPASSES_MS = 50,   /* … and one more after each so many ms */
-	LOST_MS = 1000,     /* how often those are told that were not */
-	END_MS = 10000,     /* for all below to be gone */
-};
-
-/* What goes round the proxy, rationed: a flood of it must cost nobody else anything. */
-struct bypasses {
-	int fd; /* -1: none is told */
-	unsigned credit;
-	int64_t earned; /* when credit was last added to */
-	uint64_t lost;
-	int64_t lost_due; /* when the lost ones are told; 0: there are none */
+	TURN_MAX = 32,  /* requests between two looks at all else */
+	END_MS = 10000, /* for all below to be gone */
 };
 
 struct inside {
 	const struct keeper_config *config;
 	int channel;
 	int signals; /* SIGCHLD */
-	struct bypasses bypasses;
+	struct detours detours;
 	struct workloads workloads;
 };
 
 /* ---- telling ---- */
 
-/* -1 with errno: EAGAIN when there is no room. */
-static int try_to_tell(int channel, const struct keeper_packet *p, int fd)
-{
-	return fdpass_send(channel, p, keeper_size(p->message), &fd, fd >= 0);
-}
-
 void keeper_tell(int channel, const struct keeper_packet *p, int fd)
 {
 	struct pollfd poller = {.fd = channel, .events = POLLOUT};
 
-	while (try_to_tell(channel, p, fd) < 0 && errno == EAGAIN)
+	while (fdpass_send(channel, p, keeper_size(p->message), &fd, fd >= 0) < 0 &&
+	       errno == EAGAIN)
 		poll(&poller, 1, -1);
 }
 
@@ -91,6 +74,13 @@ static void asked_signal(void *self, const struct keeper_packet *p, struct fdpas
 	struct inside *k = self;
 
 	workload_signal(&k->workloads, p->signal.pid, p->signal.signo);
+}
+
+static void asked_release(void *self, const struct keeper_packet *p, struct fdpass *fds UNUSED)
+{
+	struct inside *k = self;
+
+	detours_release(&k->detours, p->id);
 }
 
 static int listen_at(const struct keeper_address *a, struct err *e)
@@ -143,7 +133,7 @@ static void asked_connect(void *self, const struct keeper_packet *p, struct fdpa
 static keeper_handler *const handlers[KEEPER_MESSAGE_COUNT] = {
 	[KEEPER_SPAWN] = asked_spawn,     [KEEPER_LISTEN] = asked_listen,
 	[KEEPER_CONNECT] = asked_connect, [KEEPER_CANCEL] = asked_cancel,
-	[KEEPER_SIGNAL] = asked_signal,
+	[KEEPER_SIGNAL] = asked_signal,   [KEEPER_RELEASE] = asked_release,
 };
 
 /* -1 when the supervisor is gone, or not to be understood. */
@@ -163,74 +153,7 @@ static int hear_supervisor(struct inside *k)
 	return 0;
 }
 
-/* ---- what goes round ---- */
-
-static void lose(struct bypasses *b, uint64_t n)
-{
-	b->lost += n;
-	if (b->lost_due == 0)
-		b->lost_due = mono_ms() + LOST_MS;
-}
-
-static void earn(struct bypasses *b)
-{
-	int64_t now = mono_ms();
-	int64_t more = (now - b->earned) / BYPASSES_MS;
-
-	b->earned += more * BYPASSES_MS;
-	b->credit = (unsigned)MIN((int64_t)BYPASSES_MAX, b->credit + more);
-}
-
-static void tell_bypass(const struct bypass *bypass, void *arg)
-{
-	struct inside *k = arg;
-	struct keeper_packet p = {.message = KEEPER_BYPASS, .bypass = *bypass};
-
-	earn(&k->bypasses);
-	if (k->bypasses.credit > 0 && try_to_tell(k->channel, &p, -1) == 0)
-		k->bypasses.credit--;
-	else
-		lose(&k->bypasses, 1);
-}
-
-/* The kernel logs within the call that it refuses: all that a workload tried is there once it has ended. */
-static void hear_kernel(void *inside)
-{
-	struct inside *k = inside;
-	_Alignas(8) char bytes[NFLOG_READ_MAX];
-
-	for (int i = 0; k->bypasses.fd >= 0 && i < TURN_MAX; i++) {
-		ssize_t n = recv(k->bypasses.fd, bytes, sizeof bytes, 0);
-		if (n < 0 && errno == ENOBUFS)
-			lose(&k->bypasses, 1); /* or more: nobody counted */
-		else if (n < 0)
-			return;
-		else
-			nflog_parse(bytes, (size_t)n, tell_bypass, k);
-	}
-}
-
-static void tell_lost(struct inside *k)
-{
-	struct bypasses *b = &k->bypasses;
-	struct keeper_packet p = {.message = KEEPER_BYPASSES_LOST, .lost = b->lost};
-	int64_t now = mono_ms();
-
-	if (b->lost_due == 0 || b->lost_due > now)
-		return;
-	b->lost_due = now + LOST_MS;
-	if (try_to_tell(k->channel, &p, -1) < 0)
-		return;
-	b->lost = 0;
-	b->lost_due = 0;
-}
-
 /* ---- the loop ---- */
-
-static int until(int64_t due)
-{
-	return due == 0 ? -1 : (int)MAX(due - mono_ms(), 0);
-}
 
 static void look_at_signals(const struct inside *k)
 {
@@ -242,14 +165,15 @@ static void look_at_signals(const struct inside *k)
 
 static void wait_for_more(const struct inside *k, bool hurry)
 {
-	struct pollfd p[WORKLOADS_POLL_MAX + 3] = {
+	enum { OWN = 2, OTHERS = OWN + DETOURS_POLL };
+	struct pollfd p[OTHERS + WORKLOADS_POLL_MAX] = {
 		{.fd = k->channel, .events = POLLIN},
 		{.fd = k->signals, .events = POLLIN},
-		{.fd = k->bypasses.fd, .events = POLLIN},
 	};
-	int ms = until(k->bypasses.lost_due);
-	size_t n = 3 + workloads_poll(&k->workloads, p + 3, &ms);
+	int ms = -1;
 
+	detours_poll(&k->detours, p + OWN, &ms);
+	size_t n = OTHERS + workloads_poll(&k->workloads, p + OTHERS, &ms);
 	poll(p, n, hurry ? 0 : ms);
 	look_at_signals(k);
 }
@@ -259,19 +183,20 @@ static void run(struct inside *k)
 	while (hear_supervisor(k) == 0) {
 		bool more = workloads_look(&k->workloads);
 
-		hear_kernel(k);
-		tell_lost(k);
+		detours_look(&k->detours);
 		wait_for_more(k, more);
 	}
 }
 
 /* ---- the start ---- */
 
-/* What is left is for making a nursery again, and for signals. */
-static int drop_capabilities(struct err *e)
+/* What is left is for making a nursery again, for signals, and for verdicts where something waits for one. */
+static int drop_capabilities(const struct inside *k, struct err *e)
 {
+	uint64_t verdicts = k->detours.queue >= 0 ? CAPABILITY(CAP_NET_ADMIN) : 0;
+
 	return capabilities_keep(CAPABILITY(CAP_SETUID) | CAPABILITY(CAP_SETGID) |
-					 CAPABILITY(CAP_SETPCAP) | CAPABILITY(CAP_KILL),
+					 CAPABILITY(CAP_SETPCAP) | CAPABILITY(CAP_KILL) | verdicts,
 				 e);
 }
 
@@ -306,12 +231,29 @@ static bool is_ours(const struct identity *id)
 	return id && geteuid() == id->uid && getegid() == id->gid;
 }
 
-static void hear_of_bypasses(struct inside *k, const struct rung_report *report, struct err *e)
+/* The kernel logs, and holds, within the call that it refuses: all that a workload tried is there once it has
+ * ended. */
+static void hear_kernel(void *inside)
 {
-	k->bypasses = (struct bypasses){.fd = -1, .credit = BYPASSES_MAX, .earned = mono_ms()};
-	*e = report->lost;
-	if (report->refuses && nflog_open(POCKET_LOG_GROUP, &k->bypasses.fd, e) < 0)
-		k->bypasses.fd = -1;
+	struct inside *k = inside;
+
+	detours_look(&k->detours);
+}
+
+static void hear_of_detours(struct inside *k, const struct rung_report *report,
+			    struct keeper_hello *hello)
+{
+	struct err why = {0};
+
+	detours_init(&k->detours, k->channel);
+	hello->not_logged = report->lost;
+	if (!report->refuses)
+		return;
+	detours_open(&k->detours, &why);
+	if (k->detours.log < 0)
+		hello->not_logged = why;
+	else if (k->detours.queue < 0)
+		hello->not_held = why;
 }
 
 /* Sets up all that comes after the rung, and says how that went. */
@@ -322,10 +264,10 @@ static int settle(struct inside *k, const struct keeper_config *c, const struct 
 	uid_t as = c->confine.identity ? c->confine.identity->uid : (uid_t)KEEPER_NOBODY;
 
 	_cleanup_close_ int diag = nl_open(NETLINK_SOCK_DIAG, &none);
-	hear_of_bypasses(k, report, &hello.not_logged);
+	hear_of_detours(k, report, &hello);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (take_signals(k, &hello.failed) < 0 || put_on_filter(&hello.failed) < 0 ||
-	    drop_capabilities(&hello.failed) < 0 ||
+	    drop_capabilities(k, &hello.failed) < 0 ||
 	    workloads_init(&k->workloads, c, as, k->channel, &hello.confined, &hello.failed) < 0)
 		fdpass_send(k->channel, &hello, sizeof hello, NULL, 0);
 	else if (fdpass_send(k->channel, &hello, sizeof hello, &diag, diag >= 0) == 0)

@@ -22,6 +22,7 @@ static const struct row {
 	[KEEPER_CONNECT] = {"connect", KEEPER_ASKS, SIZE_WITH(address), 0, 0},
 	[KEEPER_CANCEL] = {"cancel", KEEPER_ASKS, offsetof(struct keeper_packet, kind), 0, 0},
 	[KEEPER_SIGNAL] = {"signal", KEEPER_ASKS, SIZE_WITH(signal), 0, 0},
+	[KEEPER_RELEASE] = {"release", KEEPER_ASKS, offsetof(struct keeper_packet, kind), 0, 0},
 	[KEEPER_DONE] = {"done", KEEPER_TELLS, SIZE_WITH(pid), 0, 1},
 	[KEEPER_FAILED] = {"failed", KEEPER_TELLS, SIZE_WITH(why), 0, 0},
 	[KEEPER_EXITED] = {"exited", KEEPER_TELLS, SIZE_WITH(exited), 0, 0},

@@ -39,6 +39,7 @@ static int follow_start(struct keeper *k, const struct keeper_config *c, struct 
 		return err_set(e, ECONNRESET, "the keeper ended while it was made");
 	out->confined = hello.confined;
 	out->not_logged = hello.not_logged;
+	out->not_held = hello.not_held;
 	out->sock_diag = fds.n > 0 ? fdpass_take(&fds, 0) : -1;
 	if (hello.failed.code == 0)
 		return 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_log.h>
+#include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -206,36 +207,59 @@ static void skip_padded(struct rest *r, size_t n)
 	take(r, MIN(NLA_ALIGN(n), r->n));
 }
 
-/* The attributes of one logged packet. */
-static bool parse_message(struct rest r, struct bypass *out)
+/* What the two kinds of messages call their attributes. */
+struct kind {
+	uint16_t type;
+	int payload, uid, header; /* header: -1 where there is no number to be had from it */
+};
+
+static const struct kind kinds[] = {
+	{NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET, NFULA_PAYLOAD, NFULA_UID, -1},
+	{NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET, NFQA_PAYLOAD, NFQA_UID, NFQA_PACKET_HDR},
+};
+
+static const struct kind *kind_of(uint16_t type)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i].type == type)
+			return &kinds[i];
+	return NULL;
+}
+
+/* A number in network byte order at the beginning of an attribute of so many bytes; else it stays. */
+static void read_be32(struct rest value, size_t size, uint32_t *out)
+{
+	if (value.n != size)
+		return;
+	memcpy(out, value.p, sizeof *out);
+	*out = ntohl(*out);
+}
+
+/* The attributes of one packet. */
+static bool parse_message(const struct kind *kind, struct rest r, struct bypass *out)
 {
 	struct nlattr a;
 	struct rest packet = {0};
-	uint32_t uid = BYPASS_UID_UNKNOWN;
+	uint32_t uid = BYPASS_UID_UNKNOWN, held = 0;
 
 	while (r.n >= sizeof a) {
 		memcpy(&a, r.p, sizeof a);
 		if (a.nla_len < sizeof a || a.nla_len > r.n)
 			return false;
 		struct rest value = {.p = r.p + sizeof a, .n = a.nla_len - sizeof a};
+		int type = a.nla_type & NLA_TYPE_MASK;
 		skip_padded(&r, a.nla_len);
-		switch (a.nla_type & NLA_TYPE_MASK) {
-		case NFULA_PAYLOAD:
+		if (type == kind->payload)
 			packet = value;
-			break;
-		case NFULA_UID:
-			if (value.n == sizeof uid) {
-				memcpy(&uid, value.p, sizeof uid);
-				uid = ntohl(uid);
-			}
-			break;
-		default:
-			break;
-		}
+		else if (type == kind->uid)
+			read_be32(value, sizeof uid, &uid);
+		else if (type == kind->header)
+			read_be32(value, sizeof(struct nfqnl_msg_packet_hdr), &held);
 	}
 	if (!nflog_parse_packet(packet.p, packet.n, out))
 		return false;
 	out->uid = uid;
+	out->held = held;
 	return true;
 }
 
@@ -253,8 +277,9 @@ size_t nflog_parse(const void *bytes, size_t size, void (*each)(const struct byp
 			break;
 		struct rest body = {.p = r.p + sizeof h, .n = h.nlmsg_len - sizeof h};
 		skip_padded(&r, h.nlmsg_len);
-		if (h.nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) ||
-		    take(&body, sizeof(struct nfgenmsg)) == NULL || !parse_message(body, &found))
+		const struct kind *kind = kind_of(h.nlmsg_type);
+		if (kind == NULL || take(&body, sizeof(struct nfgenmsg)) == NULL ||
+		    !parse_message(kind, body, &found))
 			continue;
 		each(&found, arg);
 		count++;

@@ -1,7 +1,8 @@
 /*
  * What the pocket's chain refused: the packets that it logs to an NFLOG group (linux/netfilter/
  * nfnetlink_log.h), taken apart into addresses, ports and uid. Opened and read by the keeper, which is
- * in the namespace; a refused packet makes one message, sent at once.
+ * in the namespace; a refused packet makes one message, sent at once. Messages of packets that wait for a verdict
+ * (nfqueue.h) are of the same make, and read here too.
  *
  *	nflog_open(POCKET_LOG_GROUP, &fd, &e)		in the namespace
  *	n = recv(fd, bytes, sizeof bytes, 0)		when it is readable
@@ -39,6 +40,8 @@ struct bypass {
 	/* of the socket it came from, as the user namespace of the descriptor says it (65534: not
 	 * mapped there), or BYPASS_UID_UNKNOWN */
 	uid_t uid;
+	uint32_t
+		held; /* the number of a packet that waits for a verdict (nfqueue.h); 0: it does not */
 };
 
 /*
@@ -48,7 +51,7 @@ struct bypass {
  */
 int nflog_open(uint16_t group, int *fd, struct err *e);
 
-/* Calls each for every logged packet in the bytes that can be told; returns how many. What is cut off
+/* Calls each for every packet in the bytes, logged or queued, that can be told; returns how many. What is cut off
  * or makes no sense is passed over. No I/O. */
 size_t nflog_parse(const void *bytes, size_t size, void (*each)(const struct bypass *b, void *arg),
 		   void *arg);

@@ -14,11 +14,12 @@ void probe_cgroups(cJSON *o);      /* version, controllers, whether we may make 
 void probe_namespaces(cJSON *o);   /* each kind tried in a child */
 void probe_landlock(cJSON *o);     /* ABI */
 void probe_seccomp(cJSON *o);      /* filters, user notification, our own mode */
-void probe_netfilter(cJSON *o);    /* nf_tables, used in a network namespace of its own */
-void probe_ladder(cJSON *o);       /* the network modes, each rung tried as a whole */
-void probe_devices(cJSON *o);      /* TUN, KVM */
-void probe_runtimes(cJSON *o);     /* programs and sockets of container runtimes */
-void probe_cluster(cJSON *o);      /* Kubernetes credentials */
+void probe_netfilter(
+	cJSON *o);             /* nf_tables and its queue, used in a network namespace of its own */
+void probe_ladder(cJSON *o);   /* the network modes, each rung tried as a whole */
+void probe_devices(cJSON *o);  /* TUN, KVM */
+void probe_runtimes(cJSON *o); /* programs and sockets of container runtimes */
+void probe_cluster(cJSON *o);  /* Kubernetes credentials */
 
 /* Runs fn in a child process of its own and returns 0 or the errno it returned; -1 when the child
  * did not answer (killed, or more than five seconds). */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "isolate/nfqueue.h"
 #include "isolate/pocket.h"
 #include "probe/probe_impl.h"
 
@@ -144,7 +145,7 @@ void probe_seccomp(cJSON *o)
 /* In a network namespace of our own we have the right to. */
 static int refuse_by_nftables(void)
 {
-	struct err why, e;
+	struct err why = {0}, e = {0};
 	bool refuses;
 
 	int r = make(CLONE_NEWNET) == 0 ? 0 : make_user_net();
@@ -155,7 +156,18 @@ static int refuse_by_nftables(void)
 	return refuses ? 0 : why.code;
 }
 
+static int hold_by_queue(void)
+{
+	int queue, r = refuse_by_nftables();
+	struct err e = {0};
+
+	if (r == 0 && (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(&e) < 0))
+		return e.code;
+	return r;
+}
+
 void probe_netfilter(cJSON *o)
 {
 	put_tried(o, "nf_tables", probe_in_child(refuse_by_nftables));
+	put_tried(o, "nfnetlink_queue", probe_in_child(hold_by_queue));
 }

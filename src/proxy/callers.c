@@ -32,6 +32,7 @@ struct caller_ask {
 	struct caller_query *query;
 	struct sock_query sock;
 	uint64_t mark; /* of the images, when it was asked */
+	bool unhashed; /* nothing is allowed by the answer */
 	int64_t deadline;
 	int looks;
 	struct caller *caller; /* the answer; with why.code != 0: what is known of it, or NULL */
@@ -165,7 +166,7 @@ static enum outcome make_caller(struct caller_ask *a, struct process_set *set, s
 	}
 	*out = caller_new(chain, n);
 	(*out)->uid = uid;
-	return check_images(a, *out, chain, n, why);
+	return a->unhashed ? KNOWN : check_images(a, *out, chain, n, why);
 }
 
 static void set_ambiguous(struct err *why, const struct wanted *w)
@@ -483,6 +484,7 @@ void callers_ask_sender(struct callers *cs, struct caller_query *q, int protocol
 	struct err why;
 
 	a->sock.protocol = protocol;
+	a->unhashed = true;
 	if (answer_at_once(a))
 		return;
 	if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {

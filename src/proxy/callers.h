@@ -105,8 +105,9 @@ struct caller_query {
 void callers_ask(struct callers *cs, struct caller_query *q, int fd);
 
 /*
- * Who sent a packet from src to dst (IPPROTO_TCP or _UDP), after the fact, for a bypass that was
- * refused: best effort, since a TCP socket that was refused is known to nobody any more.
+ * Who sent a packet from src to dst (IPPROTO_TCP or _UDP), for the event of a bypass that is refused: best
+ * effort, since a TCP socket that was refused is known to nobody any more. Its image is not hashed (sha256 is
+ * ""), which takes too long while the packet waits.
  */
 void callers_ask_sender(struct callers *cs, struct caller_query *q, int protocol,
 			const struct sockaddr_storage *src, const struct sockaddr_storage *dst);

@@ -13,14 +13,17 @@ struct asking {
 	struct list link;
 };
 
-void bypasses_init(struct bypasses *b, struct ocsf *events, struct callers *callers)
+void bypasses_init(struct bypasses *b, struct ocsf *events, struct callers *callers,
+		   struct keeper *keeper)
 {
-	*b = (struct bypasses){.events = events, .callers = callers};
+	*b = (struct bypasses){.events = events, .callers = callers, .keeper = keeper};
 	list_init(&b->asking);
 }
 
 static void tell(struct bypasses *b, const struct bypass *what, const struct caller *who)
 {
+	if (what->held != 0)
+		keeper_release(b->keeper, what->held);
 	tell_bypass(b->events, what, who && who->exe ? who->exe : "", who ? who->pid : 0);
 	if (!b->found)
 		tell_finding(b->events, "bypass-detect", "Proxy Bypass Detected", OCSF_MEDIUM,
@@ -95,6 +98,7 @@ void bypasses_fini(struct bypasses *b)
 		return;
 	list_each(a, &b->asking, struct asking, link) {
 		callers_cancel(&a->query);
+		a->what.held = 0; /* the keeper may be gone */
 		tell(b, &a->what, NULL);
 		forget(a);
 	}

@@ -172,7 +172,7 @@ int supervisor_start_proxy(struct supervisor *s, struct err *e)
 	    resolver_new(&s->resolver, s->loop, e) < 0)
 		return -1;
 	find_gateway(s);
-	bypasses_init(&s->bypasses, s->events, s->callers);
+	bypasses_init(&s->bypasses, s->events, s->callers, s->wall.keeper);
 	const struct proxy_config config = {
 		.loop = s->loop,
 		.resolver = s->resolver,

@@ -127,8 +127,8 @@ static void tell_taken(const struct descent *d)
 			    w->rung == RUNG_POCKET || s->rung.mapped ? "true" : "false");
 		if (s->rung.refuses)
 			tell_config(o, "installed", OCSF_INFORMATIONAL,
-				    "Bypass detection rules installed [rung:%s]",
-				    rung_name(w->rung));
+				    "Bypass detection rules installed [rung:%s held:%s]",
+				    rung_name(w->rung), s->not_held.code == 0 ? "true" : "false");
 		else
 			tell_config(o, "degraded", OCSF_MEDIUM,
 				    "Bypass detection rules not installed: an attempt finds no "

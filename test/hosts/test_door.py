@@ -51,6 +51,8 @@ class Life:
                 told[0],
             )
             self.assertEqual(len(self.events(done, "FINDING:")), 1)
+            if "held:true" in done.stderr:
+                self.assertIn(f"DENIED {self.machine.program}(", told[0])
         else:
             self.assertEqual((answer["error"], told), (0, []))
 

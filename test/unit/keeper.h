@@ -32,6 +32,7 @@ static struct rig {
 	unsigned n_exits;
 	struct bypass bypasses[BYPASSES_MAX];
 	unsigned n_bypasses;
+	bool keeps_held; /* nobody says that they may go */
 	uint64_t lost;
 	bool gone;
 	struct err why_gone;
@@ -64,6 +65,8 @@ static void on_bypass(void *owner UNUSED, const struct bypass *b)
 {
 	if (rig.n_bypasses < BYPASSES_MAX)
 		rig.bypasses[rig.n_bypasses++] = *b;
+	if (b->held != 0 && !rig.keeps_held)
+		keeper_release(rig.keeper, b->held);
 	loop_stop(rig.loop, 0);
 }
 

@@ -39,7 +39,7 @@ TEST(keeper_knows_its_messages_and_no_others)
 	STREQ(verdict(KEEPER_TELLS, KEEPER_SPAWN, keeper_size(KEEPER_SPAWN), 4),
 	      "the keeper sent message spawn, which is not its to send");
 	STREQ(verdict(KEEPER_TELLS, KEEPER_MESSAGE_COUNT, 16, 0),
-	      "the keeper sent message 10, which there is not");
+	      "the keeper sent message 11, which there is not");
 	STREQ(verdict(KEEPER_TELLS, KEEPER_EXITED, 7, 0), "the keeper sent a message of 7 bytes");
 	STREQ(verdict(KEEPER_TELLS, KEEPER_EXITED, 0, 0), "the keeper sent a message of 0 bytes");
 	STREQ(verdict(KEEPER_TELLS, KEEPER_DONE, keeper_size(KEEPER_DONE), 0), "");

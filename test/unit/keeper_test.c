@@ -822,6 +822,67 @@ TEST(keeper_tells_of_a_bypass)
 	stop();
 }
 
+/* Whether a TCP socket that has just said SYN waits for an answer; as the keeper's namespace sees it. */
+static bool has_waiting_socket(void)
+{
+	char line[256];
+	_cleanup_free_ char *path = xasprintf("/proc/%d/net/tcp", keeper_pid(rig.keeper));
+	_cleanup_file_ FILE *f = fopen(path, "re");
+
+	OK(f != NULL);
+	while (fgets(line, sizeof line, f) != NULL)
+		if (strstr(line, ":01BB 02 ") != NULL) /* to port 443, SYN_SENT */
+			return true;
+	return false;
+}
+
+static void need_hold(void)
+{
+	need_log();
+	if (rig.started.not_held.code != 0)
+		SKIP("no connection waits here: %s", rig.started.not_held.text);
+}
+
+TEST(keeper_a_connection_waits_until_it_is_known_whose_it_is)
+{
+	start(any_pocket());
+	need_hold();
+	rig.keeps_held = true;
+	pid_t pid = shell("exec bash -c ': <>/dev/tcp/192.0.2.1/443' 2>/dev/null", STDERR_FILENO);
+	AWAIT(rig.n_bypasses == 1);
+	EQ(rig.bypasses[0].dport, 443);
+	OK(rig.bypasses[0].held != 0);
+	/* nobody but the kernel says when the moment is over; it may be by now */
+	bool waits = has_waiting_socket();
+	keeper_release(rig.keeper, rig.bypasses[0].held + 7); /* another's */
+	keeper_release(rig.keeper, rig.bypasses[0].held);
+	keeper_release(rig.keeper, rig.bypasses[0].held);
+	end_of(pid);
+	OK(!has_waiting_socket());
+	EQ(rig.n_bypasses, 1); /* and is not told again by the log */
+	if (!waits)
+		SKIP("too slow to see it wait");
+	stop();
+}
+
+TEST(keeper_lets_a_connection_go_that_nobody_asks_about)
+{
+	start(any_pocket());
+	need_hold();
+	rig.keeps_held = true;
+	/* more than may wait at once: all are refused, one after the other or without a wait */
+	said("exec bash -c 'for i in {1..80}; do (: <>/dev/tcp/192.0.2.1/$i) 2>/dev/null & done; "
+	     "wait'",
+	     &status);
+	EQ(status, 0);
+	AWAIT(rig.n_bypasses == 80);
+	unsigned held = 0;
+	for (unsigned i = 0; i < rig.n_bypasses; i++)
+		held += rig.bypasses[i].held != 0;
+	OK(held > 0);
+	stop();
+}
+
 static bool is_zombie(pid_t pid)
 {
 	char path[32], state = 0;
@@ -838,8 +899,8 @@ TEST(keeper_tells_of_a_bypass_before_the_end_of_who_tried)
 	start(any_pocket());
 	need_log();
 	OK(pipe2(fds, O_CLOEXEC) == 0);
-	pid_t pid =
-		shell("exec bash -c 'read -r go; : <>/dev/tcp/192.0.2.1/443' 2>/dev/null", fds[0]);
+	pid_t pid = shell("exec bash -c 'read -r go; echo >/dev/udp/192.0.2.1/443' 2>/dev/null",
+			  fds[0]);
 	/* it tries and ends while the keeper cannot look */
 	OK(kill(keeper_pid(rig.keeper), SIGSTOP) == 0);
 	OK(write(fds[1], "go\n", 3) == 3);

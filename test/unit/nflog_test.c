@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "isolate/nflog.h"
+#include "isolate/nfqueue.h"
 #include "isolate/pocket.h"
 #include "test.h"
 
@@ -240,6 +241,70 @@ TEST(nflog_tells_of_attempts_in_a_user_namespace)
 {
 	/* unmapped: getuid() says 65534 there, and so does the log */
 	attempts_are_logged(CLONE_NEWUSER | CLONE_NEWNET);
+}
+
+/* ---- those that wait ---- */
+
+static int begin_to_connect(const char *address)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(443)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	OK(fd >= 0 && inet_pton(AF_INET, address, &to.sin_addr) == 1);
+	int r = connect(fd, (struct sockaddr *)&to, sizeof to);
+	OK(r < 0 && (errno == EINPROGRESS || errno == ECONNREFUSED));
+	return fd;
+}
+
+/* 0: it waits still. */
+static int end_of_connect(int fd, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int error = 0;
+	socklen_t n = sizeof error;
+
+	if (poll(&p, 1, ms) == 0)
+		return 0;
+	OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0);
+	return error;
+}
+
+TEST(nfqueue_a_connection_waits_and_is_refused)
+{
+	int log = in_pocket(own_pocket()), queue = -1;
+	struct bypass other;
+	struct err e;
+	char byte;
+
+	if (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(&e) < 0)
+		SKIP("no connection waits here: %s", e.text);
+	OK(fcntl(queue, F_GETFD) & FD_CLOEXEC);
+	OK(fcntl(queue, F_GETFL) & O_NONBLOCK);
+	int first = begin_to_connect("192.0.2.1");
+	struct bypass b = next(queue);
+	OK(b.held != 0);
+	EQ(b.protocol, IPPROTO_TCP);
+	EQ(b.dport, 443);
+	EQ(b.uid, getuid());
+	EQ(end_of_connect(first, 0), 0);
+	/* one more than may wait does not, and is told by the log */
+	int second = begin_to_connect("192.0.2.2");
+	other = next(log);
+	STREQ(text(&other.dst), "::ffff:192.0.2.2");
+	/* its reset comes a moment later, or came already */
+	int error = end_of_connect(second, (int)test_ms(WAIT_MS));
+	OK(error == ECONNREFUSED || error == 0);
+	nfqueue_refuse(queue, b.held);
+	EQ(end_of_connect(first, (int)test_ms(WAIT_MS)), ECONNREFUSED);
+	OK(recv(log, &byte, 1, 0) < 0 && errno == EAGAIN); /* it is not logged again */
+	/* nobody reads the queue */
+	close(queue);
+	close(begin_to_connect("192.0.2.3"));
+	other = next(log);
+	STREQ(text(&other.dst), "::ffff:192.0.2.3");
+	close(first);
+	close(second);
+	close(log);
 }
 
 TEST(nflog_a_flood_loses_events_and_nothing_else)

@@ -309,8 +309,8 @@ static void plan_is(enum main_spec_from from, bool tty, bool interactive, const 
 	static const char letters[] = "onpt";
 	const struct main_spec s = {.from = from, .tty = tty};
 	const bool terminal[3] = {terminals[0] == 't', terminals[1] == 't', terminals[2] == 't'};
-	struct stream_plan p = main_process_plan(&s, interactive ? OPERATOR_TYPES : OPERATOR_NONE,
-						 terminal);
+	struct stream_plan p =
+		main_process_plan(&s, interactive ? OPERATOR_TYPES : OPERATOR_NONE, terminal);
 	char got[5];
 
 	for (int i = 0; i < 3; i++)
