@@ -26,6 +26,9 @@
 #define DNS4 "1.2.3.53"
 #define OUTSIDE6 "2001:db8::1"
 #define SECRET "the secret of the world"
+#define GATEWAY_TOKEN "the-token-of-the-world"
+#define SSH_SOCKET TOP "/run/ssh"
+#define SSH_ABSTRACT "attack-sshd"
 
 enum {
 	ANY_PORT = 80,        /* every address listens there and tells who came */
@@ -33,6 +36,7 @@ enum {
 	REST_PORT = 8080,     /* of allowed.test: GET /public/ ** and POST /public/submit */
 	TUNNEL_PORT = 8081,   /* of allowed.test: whatever it is */
 	DENIED_PORT = 8090,   /* of no policy */
+	GATEWAY_PORT = 8099,  /* the gateway's, on 127.0.0.1 */
 	SANDBOX_ID = 65534,   /* the workload's and the victim's uid and gid */
 	SHM_KEY = 0x41545443,
 };
@@ -74,7 +78,7 @@ struct attempts {
 
 extern const struct attempts group_direct, group_datagrams, group_sockets, group_processes,
 	group_signals, group_kernel, group_files, group_rights, group_binaries, group_names,
-	group_requests, group_smuggling;
+	group_requests, group_smuggling, group_session;
 
 /* ---- tool.c ---- */
 
@@ -115,13 +119,16 @@ enum result write_a_byte(const char *path);
 
 struct cast {
 	pid_t supervisor, keeper, nursery;
-	pid_t victim;  /* a process outside, of the workload's own uid */
+	pid_t victim; /* a process outside, of the workload's own uid */
+	/* where the sandbox has an sshd: it, a session of somebody, and the SFTP server that runs for that one as
+	 * a workload; else 0 */
+	pid_t sshd, session, sftp;
 	int inherited; /* the first descriptor beyond the standard ones that was open; -1: none */
 };
 extern struct cast cast;
 /* Finds them as an attacker would: by /proc. False, with a note, when somebody is missing. */
 bool cast_find(void);
-/* A child of the keeper other than the workload, 0: there is none. */
+/* A child of the keeper other than the workloads, 0: there is none. */
 pid_t nursery_of(pid_t keeper, pid_t workload);
 /* How many signals of this number the victim has heard. */
 int victim_heard(int signo);

@@ -24,7 +24,10 @@
 #define VICTIM_PID TOP "/ro/victim.pid"
 #define VICTIM_LOG TOP "/ro/victim.log"
 
-enum { HEAR_MS = 1000, FDS_MAX = 1023 };
+enum { HEAR_MS = 1000, FDS_MAX = 1023, SESSION_MS = 15000 };
+
+#define SSHD_NAME "openshell-sshd"
+#define SFTP_NAME "sftp-server"
 
 struct cast cast;
 
@@ -43,7 +46,17 @@ static pid_t parent_of(pid_t pid)
 	return end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && state != 'Z' ? parent : 0;
 }
 
-pid_t nursery_of(pid_t keeper, pid_t workload)
+static bool is_called(pid_t pid, const char *name)
+{
+	char path[40], text[64] = "";
+
+	snprintf(path, sizeof path, "/proc/%d/comm", pid);
+	slurp(path, text, sizeof text);
+	return strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == '\n';
+}
+
+/* The child that has the name, or with NULL one that has not the SFTP server's, but not `other`; 0: none. */
+static pid_t child_of(pid_t parent, const char *name, pid_t other)
 {
 	DIR *proc = opendir("/proc");
 	pid_t found = 0;
@@ -51,12 +64,36 @@ pid_t nursery_of(pid_t keeper, pid_t workload)
 	for (struct dirent *d = proc ? readdir(proc) : NULL; d && !found; d = readdir(proc)) {
 		pid_t pid = atoi(d->d_name);
 
-		if (pid > 0 && pid != workload && parent_of(pid) == keeper)
+		if (pid > 0 && pid != other && parent_of(pid) == parent &&
+		    (name ? is_called(pid, name) : !is_called(pid, SFTP_NAME)))
 			found = pid;
 	}
 	if (proc)
 		closedir(proc);
 	return found;
+}
+
+pid_t nursery_of(pid_t keeper, pid_t workload)
+{
+	return child_of(keeper, NULL, workload);
+}
+
+/* Where there is to be a session it may take a while. */
+static bool find_session(void)
+{
+	int waited = 0;
+
+	do {
+		cast.sshd = child_of(cast.supervisor, SSHD_NAME, 0);
+		cast.session = cast.sshd ? child_of(cast.sshd, NULL, 0) : 0;
+		cast.sftp = child_of(cast.keeper, SFTP_NAME, 0);
+		if (!getenv("ATTACK_SESSION") || (cast.session > 0 && cast.sftp > 0))
+			return true;
+		poll(NULL, 0, 20);
+	} while ((waited += 20) < SESSION_MS);
+	note("cannot find the session: sshd %d, session %d, sftp %d", cast.sshd, cast.session,
+	     cast.sftp);
+	return false;
 }
 
 bool cast_find(void)
@@ -73,7 +110,8 @@ bool cast_find(void)
 	cast.victim = slurp(VICTIM_PID, text, sizeof text) > 0 ? atoi(text) : 0;
 	note("cannot find everybody: supervisor %d, keeper %d, nursery %d, victim %d",
 	     cast.supervisor, cast.keeper, cast.nursery, cast.victim);
-	return cast.supervisor > 0 && cast.keeper > 0 && cast.nursery > 0 && cast.victim > 0;
+	return cast.supervisor > 0 && cast.keeper > 0 && cast.nursery > 0 && cast.victim > 0 &&
+	       find_session();
 }
 
 int victim_heard(int signo)
@@ -217,16 +255,37 @@ static _Noreturn void be_idle(void)
 		pause();
 }
 
+static pid_t stand_in_called(const char *name)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
+	be_idle();
+}
+
+/* It and its session. */
+static pid_t stand_in_for_sshd(void)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_NAME, SSHD_NAME, 0, 0, 0);
+	stand_in_called("openshell-ssh");
+	be_idle();
+}
+
 static _Noreturn void be_keeper(int (*then)(void))
 {
 	int status = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	pid_t nursery = fork();
-	if (nursery == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		be_idle();
-	}
+	pid_t nursery = stand_in_called("attack");
+	pid_t sftp = stand_in_called(SFTP_NAME);
 	pid_t workload = fork();
 	if (workload == 0) {
 		status = then();
@@ -235,6 +294,7 @@ static _Noreturn void be_keeper(int (*then)(void))
 	}
 	waitpid(workload, &status, 0);
 	kill(nursery, SIGKILL);
+	kill(sftp, SIGKILL);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
@@ -245,9 +305,11 @@ int stand_in(int (*then)(void))
 	for (int s = SIGRTMIN; s <= SIGRTMAX; s++)
 		signal(s, SIG_IGN);
 	fflush(stdout);
+	pid_t sshd = stand_in_for_sshd();
 	pid_t keeper = fork();
 	if (keeper == 0)
 		be_keeper(then);
 	waitpid(keeper, &status, 0);
+	kill(sshd, SIGKILL);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -59,12 +59,14 @@ static enum result clone3_user(const struct attempt *a UNUSED)
 /* Into the namespaces of a process outside: its folder of /proc, a file of it, a pidfd. */
 static enum result enter(const struct attempt *a)
 {
-	const pid_t all[] = {cast.supervisor, cast.keeper, cast.victim};
+	const pid_t all[] = {cast.supervisor, cast.keeper, cast.victim, cast.sshd, cast.session};
 	enum result r = ABSENT;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		char path[40];
 
+		if (all[i] == 0)
+			continue;
 		snprintf(path, sizeof path, "/proc/%d/%s", all[i], (const char *)a->with);
 		_cleanup_close_ int fd = *(const char *)a->with
 						 ? open(path, O_RDONLY | O_CLOEXEC)

@@ -1,7 +1,8 @@
 /*
  * attack list              the attempts as the table of docs/security.md
  * attack names             one a line, with where it works, whether there is a control, whether it is slow,
- *                          whether Landlock alone is against it, whether it asks the proxy
+ *                          whether Landlock alone is against it, whether it asks the proxy, and whether it is made
+ *                          in a sandbox with an sshd "too", or "only" there
  * attack run [NAME...]     makes the attempts, each in a process of its own; one a line: name, result, words
  * attack control [NAME...] the same without a wall, among stand-ins for the supervisor's processes
  * attack without landlock|nf_tables COMMAND...
@@ -31,13 +32,16 @@ static const struct {
 	const struct attempts *list;
 	bool side_by_side; /* they mostly wait, and do not disturb each other */
 	bool proxy;        /* they ask it */
+	/* what a sandbox with a gateway and an sshd adds to: "only" is of no use without */
+	const char *session;
 } groups[] = {
-	{&group_direct, false, false},  {&group_datagrams, false, false},
-	{&group_sockets, false, false}, {&group_processes, false, false},
-	{&group_kernel, false, false},  {&group_files, false, false},
-	{&group_rights, false, false},  {&group_signals, true, false},
-	{&group_binaries, true, true},  {&group_names, true, true},
-	{&group_requests, true, true},  {&group_smuggling, true, true},
+	{&group_direct, false, false, "-"},     {&group_datagrams, false, false, "-"},
+	{&group_sockets, false, false, "-"},    {&group_processes, false, false, "too"},
+	{&group_kernel, false, false, "too"},   {&group_files, false, false, "-"},
+	{&group_rights, false, false, "-"},     {&group_signals, true, false, "too"},
+	{&group_session, false, false, "only"}, {&group_binaries, true, true, "-"},
+	{&group_names, true, true, "-"},        {&group_requests, true, true, "-"},
+	{&group_smuggling, true, true, "-"},
 };
 
 static const char *const result_names[] = {"refused", "got", "sent", "absent", "broken"};
@@ -237,10 +241,10 @@ static int names(void)
 		for (size_t i = 0; i < groups[g].list->n; i++) {
 			const struct attempt *a = &groups[g].list->attempts[i];
 
-			printf("%s\t%s\t%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
+			printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
 			       a->uncontrolled ? "uncontrolled" : "controlled",
 			       a->slow ? "slow" : "quick", a->landlock ? "landlock" : "-",
-			       groups[g].proxy ? "proxy" : "-");
+			       groups[g].proxy ? "proxy" : "-", groups[g].session);
 		}
 	return 0;
 }

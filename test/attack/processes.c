@@ -30,11 +30,12 @@ typedef enum result target_fn(pid_t pid, const void *with);
 /* Of all of them: GOT when it worked with one, REFUSED when it was refused by one at least. */
 static enum result each(target_fn *try, const void *with)
 {
-	const pid_t all[] = {cast.supervisor, cast.keeper, cast.nursery, cast.victim};
+	const pid_t all[] = {cast.supervisor, cast.keeper,  cast.nursery, cast.victim,
+			     cast.sshd,       cast.session, cast.sftp};
 	enum result r = ABSENT;
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-		enum result one = try(all[i], with);
+		enum result one = all[i] > 0 ? try(all[i], with) : ABSENT;
 
 		if (one == GOT)
 			return GOT;
@@ -335,7 +336,7 @@ extern char **environ;
 static enum result own_environment(const struct attempt *a UNUSED)
 {
 	for (char **e = environ; *e; e++)
-		if (strstr(*e, SECRET)) {
+		if (strstr(*e, SECRET) || strstr(*e, GATEWAY_TOKEN)) {
 			note("%.40s", *e);
 			return GOT;
 		}
@@ -353,7 +354,9 @@ static enum result own_environment(const struct attempt *a UNUSED)
 	{                                                                                          \
 		n                                                                                  \
 	}
-#define FAR "of the supervisor, the keeper, the nursery and a process outside"
+#define FAR                                                                                        \
+	"of the supervisor, the keeper, the nursery, the sshd, a session, its SFTP server and a "  \
+	"process outside"
 
 static const struct attempt processes[] = {
 	{.name = "proc-environ",

@@ -16,6 +16,8 @@ SECRET = "the secret of the world"
 OUTSIDE, ALLOWED, NAME_SERVER = "1.2.3.4", "1.2.3.5", "1.2.3.53"
 PORTS = (53, 80, 8080, 8081, 8082, 8085, 8086, 8090, 10250)
 REST_PORT, ONLY_OTHERS_PORT, DENIED_PORT = 8080, 8082, 8090
+GATEWAY_TOKEN, GATEWAY_PORT = "the-token-of-the-world", 8099
+SSH_SOCKET, SSH_ABSTRACT = f"{TOP}/run/ssh", "@attack-sshd"
 SANDBOX_ID = 65534
 UDP_LITE = 136
 TOKEN = re.compile(rb"xx-([a-zA-Z0-9.-]+?)-xx", re.IGNORECASE)
@@ -96,6 +98,36 @@ class Arrivals:
 def plain(address):
     """An address without what IPv6 sockets put around that of IPv4."""
     return address.removeprefix("::ffff:") if "." in address else address
+
+
+class Greeters:
+    """Stand where a sandbox's sshd listens, and greet whoever comes."""
+
+    def __init__(self):
+        self.servers = [self.listen(SSH_SOCKET), self.listen("\0" + SSH_ABSTRACT[1:])]
+
+    @staticmethod
+    def listen(name):
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(name)
+        server.listen(300)
+
+        def greet():
+            try:
+                while True:
+                    client, _ = server.accept()
+                    client.sendall(b"SSH-2.0-world\r\n")
+            except OSError:
+                pass
+
+        threading.Thread(target=greet, daemon=True).start()
+        return server
+
+    def close(self):
+        for server in self.servers:
+            server.shutdown(socket.SHUT_RDWR)
+            server.close()
+        os.unlink(SSH_SOCKET)
 
 
 class World:
@@ -232,6 +264,7 @@ class World:
             os.chown(f"{TOP}/{folder}", SANDBOX_ID, SANDBOX_ID)
             os.chmod(f"{TOP}/{folder}", 0o777)
         do("mount", "-t", "tmpfs", "attack", f"{TOP}/covered")
+        os.mkdir(f"{TOP}/run", 0o700)
         for path in ("ro/file", "ro/file2", "ro/removable", "outside/file", "rw/own"):
             put(path, "xxxx\n" * 20, 0o666)
         put("outside/secret", SECRET, 0o666)

@@ -98,9 +98,9 @@ class Gateway:
     """Answers with config; calls a token of which is not in tokens are refused. Scripts: `failures` of a method
     are (code, text), one for each call until there are none left; `accepts` False leaves hellos unanswered."""
 
-    def __init__(self, config=None, tokens=("token-1",), tls=None):
+    def __init__(self, config=None, tokens=("token-1",), tls=None, port=0):
         self.config = config or sandbox_pb.GetSandboxConfigResponse()
-        self.tokens, self.tls, self.port = set(tokens), tls, 0
+        self.tokens, self.tls, self.port = set(tokens), tls, port
         self.failures = collections.defaultdict(list)
         self.accepts, self.heartbeat = True, 15
         self.changing = threading.Lock()
