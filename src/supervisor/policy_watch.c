@@ -181,6 +181,8 @@ static void asked(struct gateway_call *call, enum grpc_status status, const void
 			 "stays in force",
 			 "reason=%.*s", STR_FMT(text));
 	w->away = true;
+	if (status == GRPC_UNAUTHENTICATED)
+		w->config.token_refused(w->config.owner);
 }
 
 static void ask(struct policy_watch *w)

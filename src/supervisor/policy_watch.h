@@ -30,6 +30,8 @@ struct policy_watch_config {
 	struct err refused;
 	/* The provider environment has another revision. */
 	void (*environment_changed)(void *owner);
+	/* The gateway does not know us by our token any more. */
+	void (*token_refused)(void *owner);
 	void *owner;
 };
 

@@ -82,6 +82,14 @@ void token_renewal_start(struct token_renewal *r, struct loop *l, struct gateway
 	timer_set(l, &r->timer, gateway_token_renewal_ms(token));
 }
 
+void token_renewal_now(struct token_renewal *r)
+{
+	if (r->call.calls != NULL || r->failed) /* it is being renewed, or will be in seconds */
+		return;
+	timer_stop(r->loop, &r->timer);
+	renew(r);
+}
+
 void token_renewal_stop(struct token_renewal *r)
 {
 	if (r->loop == NULL)

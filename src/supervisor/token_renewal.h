@@ -19,6 +19,8 @@ struct token_renewal {
 /* What is given is borrowed until token_renewal_stop. */
 void token_renewal_start(struct token_renewal *r, struct loop *l, struct gateway_calls *calls,
 			 const struct gateway_token *token);
+/* It is refused already: the gateway's key is another, or the machine slept over its end. */
+void token_renewal_now(struct token_renewal *r);
 /* Harmless when it was not started. */
 void token_renewal_stop(struct token_renewal *r);
 

@@ -40,6 +40,13 @@ static void environment_changed(void *owner)
 	providers_changed(&u->providers);
 }
 
+static void token_refused(void *owner)
+{
+	struct uplink *u = owner;
+
+	token_renewal_now(&u->renewal);
+}
+
 static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
 {
 	const struct policy_watch_config config = {
@@ -55,6 +62,7 @@ static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
 		.differs = u->boot.differs,
 		.refused = p->refused,
 		.environment_changed = environment_changed,
+		.token_refused = token_refused,
 		.owner = u,
 	};
 

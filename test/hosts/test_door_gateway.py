@@ -348,6 +348,19 @@ class TokenTest(WithGateway, RootPocket, unittest.TestCase):
         self.finish(process)
         self.assertEqual(self.bearers(to, "ReportMainProcessExit"), [second])
 
+    def test_it_is_exchanged_when_it_is_refused(self):
+        """Long before its end, as when the gateway's key is another."""
+        first, second = gateway.token("a", 3600), gateway.token("b", 3600)
+        to, environment = self.with_account(first, second)
+        process = self.begin(to, environment=[*environment, ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")])
+        self.accepted(to, process)
+        to.tokens = set()
+        self.until(process, "the token was renewed")
+        eventually(lambda: self.bearers(to, "GetSandboxConfig")[-1] == second)
+        self.until(process, "the gateway says again what the sandbox's policy is")
+        self.assertEqual(len(to.sessions), 1)
+        self.finish(process)
+
     def test_it_is_in_no_memory_without_a_gateway(self):
         """With a local policy."""
         words = self.words(SHELL, "-c", "echo up; sleep 60")
