@@ -40,6 +40,8 @@ CPPFLAGS := -D_GNU_SOURCE -DMBEDTLS_USER_CONFIG_FILE='"mbedtls_user.h"' -Isrc \
 
 CFLAGS  := -std=gnu11 -g -ffile-prefix-map=$(CURDIR)=. $(WARN)
 LDFLAGS := -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none
+# what mbedTLS asks us for (src/net/entropy.c), and only after our library was searched
+ENTROPY := -Wl,-u,mbedtls_hardware_poll
 LDLIBS  := -lssh -lmbedtls -lnghttp2 -lprotobuf-c -lcjson -lyaml -lllhttp
 
 ifeq ($(TARGET),asan)
@@ -53,6 +55,7 @@ CFLAGS  += -Os -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwin
 	-fstack-protector-strong
 LDFLAGS += -static-pie
 endif
+LDFLAGS += $(ENTROPY)
 # relative relocations packed, which musl can read; the aarch64 linker of Debian 12 cannot write them
 ifeq ($(TARGET),x86_64)
 LDFLAGS += -Wl,-z,pack-relative-relocs

@@ -41,3 +41,8 @@
 /* libssh wants locks, which nothing of ours needs: whatever uses mbedTLS is on one thread */
 #define MBEDTLS_THREADING_C
 #define MBEDTLS_THREADING_PTHREAD
+
+/* Entropy is what src/net/entropy.c gets of the kernel by getrandom. mbedTLS itself would do so with glibc only, and
+ * else open /dev/random, which an image may not have and the sandbox's sshd may not open. */
+#define MBEDTLS_NO_PLATFORM_ENTROPY
+#define MBEDTLS_ENTROPY_HARDWARE_ALT

@@ -54,6 +54,7 @@ const struct call_info seccomp_server_calls[] = {
 	{"rt_sigreturn", {15, 139}},
 	{"restart_syscall", {219, 128}},
 	{"futex", {202, 98}},
+	{"setitimer", {38, 103}},
 	{"nanosleep", {35, 101}},
 	{"clock_nanosleep", {230, 115}},
 	{"exit", {60, 93}},

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -73,9 +74,8 @@ class WithSsh:
         return subprocess.run(
             [program, "-F", self.config, *words],
             capture_output=True,
-            timeout=WAIT,
             check=False,
-            **how,
+            **{"timeout": WAIT, **how},
         )
 
     def background(self, *words):
@@ -265,6 +265,30 @@ class TerminalTest(WithSsh, RootPocket, unittest.TestCase):
 
         self.words = with_spec
         return self.begin()
+
+
+class RandomTest(WithSsh, RootPocket, unittest.TestCase):
+    """Sessions are forked, and must not share what their keys are made of."""
+
+    def cookie(self):
+        """16 random bytes of a server's first message (RFC 4253, 7.1)."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(WAIT)
+            s.connect(self.socket)
+            s.sendall(b"SSH-2.0-test\r\n")
+            stream = s.makefile("rb")
+            self.assertTrue(stream.readline().startswith(b"SSH-2.0-"))
+            return stream.read(4 + 1 + 1 + 16)[6:]
+
+    def test_no_two_sessions_are_alike(self):
+        self.begin()
+        self.assertEqual(len({self.cookie() for _ in range(4)}), 4)
+
+    def test_one_that_lasts(self):
+        """Longer than the generator goes without the kernel's help: 10,000 packets."""
+        self.begin()
+        done = self.client("box", "yes | head -c 400000000", timeout=4 * WAIT)
+        self.assertEqual((done.returncode, len(done.stdout)), (0, 400000000), done.stderr)
 
 
 class LogTest(WithSsh, RootPocket, unittest.TestCase):

@@ -227,6 +227,89 @@ TEST(seccomp_calls_have_the_numbers_of_the_headers)
 	}
 }
 
+/* … and those of a server's; the ones that an architecture alone has are left out. */
+TEST(seccomp_server_has_the_numbers_of_the_headers)
+{
+	static const struct {
+		const char *name;
+		long nr;
+	} known[] = {
+		{"read", SYS_read},
+		{"write", SYS_write},
+		{"ppoll", SYS_ppoll},
+		{"recvmsg", SYS_recvmsg},
+		{"sendmsg", SYS_sendmsg},
+		{"recvfrom", SYS_recvfrom},
+		{"sendto", SYS_sendto},
+		{"readv", SYS_readv},
+		{"writev", SYS_writev},
+		{"pwrite64", SYS_pwrite64},
+		{"clock_gettime", SYS_clock_gettime},
+		{"gettimeofday", SYS_gettimeofday},
+		{"getrandom", SYS_getrandom},
+		{"ioctl", SYS_ioctl},
+		{"fcntl", SYS_fcntl},
+		{"close", SYS_close},
+		{"shutdown", SYS_shutdown},
+		{"brk", SYS_brk},
+		{"mmap", SYS_mmap},
+		{"munmap", SYS_munmap},
+		{"mremap", SYS_mremap},
+		{"mprotect", SYS_mprotect},
+		{"madvise", SYS_madvise},
+		{"memfd_create", SYS_memfd_create},
+		{"ftruncate", SYS_ftruncate},
+		{"lseek", SYS_lseek},
+		{"accept4", SYS_accept4},
+		{"socketpair", SYS_socketpair},
+		{"getsockopt", SYS_getsockopt},
+		{"setsockopt", SYS_setsockopt},
+		{"getsockname", SYS_getsockname},
+		{"getpeername", SYS_getpeername},
+		{"clone", SYS_clone},
+		{"wait4", SYS_wait4},
+		{"getpid", SYS_getpid},
+		{"getppid", SYS_getppid},
+		{"gettid", SYS_gettid},
+		{"set_tid_address", SYS_set_tid_address},
+		{"set_robust_list", SYS_set_robust_list},
+		{"prctl", SYS_prctl},
+		{"rt_sigaction", SYS_rt_sigaction},
+		{"rt_sigprocmask", SYS_rt_sigprocmask},
+		{"rt_sigreturn", SYS_rt_sigreturn},
+		{"restart_syscall", SYS_restart_syscall},
+		{"futex", SYS_futex},
+		{"setitimer", SYS_setitimer},
+		{"nanosleep", SYS_nanosleep},
+		{"clock_nanosleep", SYS_clock_nanosleep},
+		{"exit", SYS_exit},
+		{"exit_group", SYS_exit_group},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		bool found = false;
+		for (size_t k = 0; k < seccomp_server_calls_n; k++)
+			found |= strcmp(seccomp_server_calls[k].name, known[i].name) == 0 &&
+				 seccomp_server_calls[k].nr[ARCH_OWN] == known[i].nr;
+		if (!found)
+			FAIL("%s is %ld here", known[i].name, known[i].nr);
+	}
+}
+
+TEST(seccomp_server_allows_its_list_and_nothing_else)
+{
+	for (enum arch arch = 0; arch < ARCH_COUNT; arch++) {
+		seccomp_build_allowed(arch, seccomp_server_calls, seccomp_server_calls_n, &f);
+		for (uint32_t nr = 0; nr < 1024; nr++) {
+			bool named = false;
+			for (size_t i = 0; i < seccomp_server_calls_n; i++)
+				named |= seccomp_server_calls[i].nr[arch] == nr;
+			EQ(asked_nr(audit_of[arch], nr), named ? GO : NO);
+		}
+		EQ(asked_nr(audit_of[!arch], 0), (uint32_t)DEAD);
+	}
+}
+
 static bool refused_to_all(enum call call)
 {
 	static const enum call calls[] = {
