@@ -2,11 +2,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "net/sock_diag.h"
 #include "proxy/answer.h"
 #include "proxy/proxy_impl.h"
 
@@ -167,6 +169,18 @@ static void send_first(int fd, struct str *bytes)
 		*bytes = str_sub(bytes->p + n, bytes->n - (size_t)n);
 }
 
+/* Whether it leaves this machine: what does not has one address at both ends. */
+static bool is_far(int fd)
+{
+	struct sockaddr_storage ours = {0}, theirs = {0};
+	socklen_t n = sizeof ours, m = sizeof theirs;
+	struct sock_end a, b;
+
+	return getsockname(fd, (struct sockaddr *)&ours, &n) == 0 &&
+	       getpeername(fd, (struct sockaddr *)&theirs, &m) == 0 && sock_end_of(&ours, &a) &&
+	       sock_end_of(&theirs, &b) && memcmp(&a.address, &b.address, sizeof a.address) != 0;
+}
+
 void session_tunnel(struct session *s, int server, struct str from_server)
 {
 	struct proxy *p = s->proxy;
@@ -184,6 +198,7 @@ void session_tunnel(struct session *s, int server, struct str from_server)
 		.ended = tunnel_ended,
 		.idle_ms = PROXY_IDLE_MS,
 		.half_closed_ms = PROXY_HALF_CLOSED_MS,
+		.far = is_far(server),
 	};
 	send_first(s->client.fd, &from_server);
 	send_first(server, &from_client);

@@ -35,17 +35,43 @@ static bool take_buffer(struct tunnel_pool *p, struct way *w)
 	return true;
 }
 
+static bool make_pipe(struct way *w)
+{
+	if (pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return false;
+	w->whole = fcntl(w->pipe[1], F_SETPIPE_SZ, TUNNEL_PIPE) >= TUNNEL_PIPE;
+	return true;
+}
+
+static bool take_whole_pipe(struct tunnel_pool *p, struct way *w)
+{
+	if (p->no_splice || p->no_whole_pipe || p->pipes_used == TUNNEL_PIPES_MAX)
+		return false;
+	if (p->pipes_n > 0) {
+		memcpy(w->pipe, p->pipes[--p->pipes_n], sizeof w->pipe);
+		w->whole = true;
+	} else if (!make_pipe(w)) {
+		return false;
+	} else if (!w->whole) {
+		p->no_whole_pipe = true;
+		close_pipe(w->pipe);
+		return false;
+	}
+	p->pipes_used++;
+	return true;
+}
+
+/* When there is nothing better. */
 static bool take_pipe(struct tunnel_pool *p, struct way *w)
 {
 	if (p->no_splice)
 		return false;
-	if (p->pipes_n > 0) {
-		memcpy(w->pipe, p->pipes[--p->pipes_n], sizeof w->pipe);
+	if (take_whole_pipe(p, w))
 		return true;
-	}
-	if (pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (!make_pipe(w))
 		return false;
-	(void)fcntl(w->pipe[1], F_SETPIPE_SZ, TUNNEL_PIPE); /* else it holds what it holds */
+	if (w->whole)
+		p->pipes_used++;
 	return true;
 }
 
@@ -67,7 +93,11 @@ static void give_buffer(struct tunnel_pool *p, struct way *w)
 /* Only an empty one may serve another tunnel. */
 static void give_pipe(struct tunnel_pool *p, struct way *w)
 {
-	if (w->in_pipe > 0 || p->pipes_n == TUNNEL_PIPES_KEPT) {
+	bool keep = w->whole && w->in_pipe == 0 && p->pipes_n < TUNNEL_PIPES_KEPT;
+
+	p->pipes_used -= w->whole;
+	w->whole = false;
+	if (!keep) {
 		close_pipe(w->pipe);
 		w->in_pipe = 0;
 		return;
@@ -120,9 +150,15 @@ static ssize_t fill_buffer(struct way *w, int from)
 /* The same, by what there is. The way holds nothing. */
 static ssize_t fill(struct tunnel *t, struct way *w, int from)
 {
-	if (w->buffer != NULL || (w->pipe[0] < 0 && take_buffer(t->pool, w)))
+	bool has = w->buffer != NULL || w->pipe[0] >= 0;
+
+	if (!has && t->far)
+		has = take_whole_pipe(t->pool, w);
+	if (!has)
+		has = take_buffer(t->pool, w);
+	if (w->buffer != NULL)
 		return fill_buffer(w, from);
-	if (w->pipe[0] >= 0 || take_pipe(t->pool, w)) {
+	if (has || take_pipe(t->pool, w)) {
 		ssize_t n = fill_pipe(w, from);
 		if (n >= 0 || (errno != EINVAL && errno != ENOSYS && errno != EPERM))
 			return n;

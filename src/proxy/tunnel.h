@@ -4,11 +4,12 @@
  * it would have seen without us. What is under way is bounded, and a busy tunnel moves a bounded amount per
  * turn of the loop. Used by the proxy.
  *
- * What has come is read into a large buffer, which all tunnels share, and sent on; only when the receiver
- * does not take all of it is the buffer kept until it does. A stalled tunnel beyond TUNNEL_BUFFERS_MAX of
- * them has its bytes in a pipe (splice), in the kernel's memory and not in ours. Measured on Linux 6.18, a
- * large copy costs less than splice (0.19 against 0.31 CPU seconds a GB): splice takes and drops a reference
- * to every single page, which three processors then fight over, and sends many small fragments.
+ * Bytes of another machine move by splice, through a pipe of TUNNEL_PIPE, and never come into our memory. On
+ * loopback what has come is read into a large buffer, which all tunnels share, and sent on; only when the receiver
+ * does not take all of it is the buffer kept until it does. Either has a bound over all tunnels, and takes the
+ * other's place, or a small pipe, when that is reached. Measured (docs/figures.md): through a pipe of 1 MiB splice
+ * costs a tenth to a quarter less than the copy between two devices, and on loopback it is slower; through one of
+ * 256 KiB it costs more than the copy everywhere.
  */
 #ifndef OPENSHELL_PROXY_TUNNEL_H
 #define OPENSHELL_PROXY_TUNNEL_H
@@ -24,9 +25,11 @@ enum {
 	TUNNEL_BUFFER = 1 << 20, /* of a shared buffer: also what one way moves per turn */
 	TUNNEL_BUFFERS_MAX = 8,  /* of those, in use */
 	TUNNEL_BUFFERS_KEPT = 2, /* not in use */
-	TUNNEL_PIPE =
-		256 << 10, /* bytes that a pipe is asked to hold; fewer where the kernel says so */
-	TUNNEL_PIPES_KEPT = 32,  /* not in use */
+	/* bytes that a pipe is asked to hold; it is used all the same when it holds fewer, but not by choice */
+	TUNNEL_PIPE = 1 << 20,
+	TUNNEL_PIPES_MAX =
+		32, /* of whole ones, in use; the kernel gives a user 64 (pipe(7), pipe-user-pages-soft) */
+	TUNNEL_PIPES_KEPT = 16,  /* not in use */
 	TUNNEL_SMALL = 16 << 10, /* a buffer where there is no pipe to be had */
 };
 
@@ -35,9 +38,9 @@ enum {
 struct tunnel_pool {
 	char *buffers[TUNNEL_BUFFERS_KEPT];
 	int buffers_n, buffers_used;
-	int pipes[TUNNEL_PIPES_KEPT][2];
-	int pipes_n;
-	bool no_splice; /* the kernel refuses it */
+	int pipes[TUNNEL_PIPES_KEPT][2]; /* whole ones */
+	int pipes_n, pipes_used;
+	bool no_splice, no_whole_pipe; /* the kernel refuses it */
 };
 
 void tunnel_pool_fini(struct tunnel_pool *p);
@@ -64,6 +67,7 @@ struct way {
 	bool shared; /* buffer is the pool's */
 	size_t at, n;
 	int pipe[2]; /* -1 when there is none */
+	bool whole;  /* it holds TUNNEL_PIPE */
 	size_t in_pipe;
 };
 
@@ -77,6 +81,7 @@ struct tunnel {
 	/* It has ended: in order (why is NULL), or not. From the loop; the owner releases it then or later. */
 	void (*ended)(struct tunnel *t, const struct err *why);
 	int64_t idle_ms, half_closed_ms; /* without a byte either way */
+	bool far;                        /* the server is another machine */
 	/* the tunnel's */
 	struct tunnel_end ends[2]; /* client, server */
 	struct way ways[2];        /* from ends[i] to the other */

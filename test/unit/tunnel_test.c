@@ -9,9 +9,12 @@ static ssize_t fake_splice(int in, off_t *in_at, int out, off_t *out_at, size_t 
 static int fake_pipe2(int pipe[2], int flags);
 #define splice fake_splice
 #define pipe2 fake_pipe2
+#define fcntl fake_fcntl
+static int fake_fcntl(int fd, int what, int size);
 #include "../../src/proxy/tunnel.c"
 #undef splice
 #undef pipe2
+#undef fcntl
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -22,6 +25,7 @@ static int fake_pipe2(int pipe[2], int flags);
 
 static int splice_error; /* what splice(2) says here; 0: it works */
 static int pipe_error;
+static int pipe_size; /* what a pipe is given; 0: what it asks for */
 static int pipes_made, splices;
 
 static ssize_t fake_splice(int in, off_t *in_at, int out, off_t *out_at, size_t n, unsigned flags)
@@ -42,12 +46,18 @@ static int fake_pipe2(int pipe[2], int flags)
 	return -1;
 }
 
+static int fake_fcntl(int fd, int what, int size)
+{
+	EQ(what, F_SETPIPE_SZ);
+	return pipe_size != 0 ? fcntl(fd, what, pipe_size) : MAX(fcntl(fd, what, size), size);
+}
+
 /* ---- the two ends ---- */
 
 static struct loop *loop;
 static struct tunnel_pool pool;
 static struct tunnel tunnel;
-static bool ended, may;
+static bool ended, may, is_far; /* the server is another machine */
 static struct err why;
 static int client, server; /* the far ends */
 
@@ -102,6 +112,7 @@ static void begin(const char *from_client, const char *from_server)
 		.ended = on_ended,
 		.idle_ms = 60000,
 		.half_closed_ms = 60000,
+		.far = is_far,
 	};
 	tunnel_start(&tunnel, near_client, near_server, str_of(from_client), str_of(from_server),
 		     &e);
@@ -252,6 +263,46 @@ TEST(bytes_flow_by_splice)
 	OK(splices > 0);
 	EQ(pool.buffers_used, TUNNEL_BUFFERS_MAX);
 	EQ(pool.buffers_n, 0);
+	tear_down();
+}
+
+TEST(bytes_of_another_machine_flow_by_splice)
+{
+	is_far = true;
+	flow();
+	OK(splices > 0);
+	EQ(pool.buffers_n, 0);
+	EQ(pool.pipes_used, 0);
+	EQ(pool.pipes_n, pipes_made);
+	tear_down();
+}
+
+TEST(pipes_that_others_have_are_not_waited_for)
+{
+	is_far = true;
+	pool.pipes_used = TUNNEL_PIPES_MAX;
+	flow();
+	EQ(splices, 0);
+	OK(pool.buffers_n > 0);
+	/* neither is there: a small one, and not counted with those */
+	no_buffers();
+	pipe_size = 4096;
+	flow();
+	OK(splices > 0);
+	EQ(pool.pipes_used, TUNNEL_PIPES_MAX);
+	EQ(pool.pipes_n, 0);
+	tear_down();
+}
+
+TEST(a_kernel_that_gives_small_pipes_is_asked_once)
+{
+	is_far = true;
+	pipe_size = 65536;
+	flow();
+	EQ(splices, 0);
+	EQ(pipes_made, 1);
+	OK(pool.no_whole_pipe);
+	EQ(pool.pipes_used, 0);
 	tear_down();
 }
 
@@ -459,9 +510,9 @@ TEST(so_many_stalled_tunnels_have_a_buffer_and_the_others_a_pipe)
 
 	begin(NULL, NULL);
 	for (int i = 0; i < N; i++) {
-		int far;
+		int other;
 		socket_pair(&near[0], &clients[i]);
-		socket_pair(&near[1], &far);
+		socket_pair(&near[1], &other);
 		stalled[i] = (struct tunnel){
 			.loop = loop,
 			.pool = &pool,
