@@ -8,8 +8,8 @@ import cluster
 from drivers import INIT, LOCAL, NO_CLAIM, OURS, STAND_IN, ClusterTest, reason
 from support import condition, eventually
 
-NO_TOKEN = 1  # how our supervisor ends here: it does not exchange the token of the pod yet
-GATEWAY = "--gateway-endpoint", "http://gateway.example:8080"
+GATEWAY = "--gateway-endpoint", "http://10.77.0.1:1"  # nobody listens there
+NO_GATEWAY = 1  # how our supervisor ends then
 
 
 class OurBinary(ClusterTest):
@@ -37,10 +37,10 @@ class OurBinary(ClusterTest):
         watcher = self.watch()
         sandbox = self.create(self.sandbox())
         state, log = self.ended(sandbox)
-        self.assertEqual(state["exitCode"], NO_TOKEN, log)
+        self.assertEqual(state["exitCode"], NO_GATEWAY, log)
         # and what it said last is what the gateway's user reads
         seen = watcher.sandbox(sandbox.id, lambda s: reason(s) == "PodFailed", "its end is told")
-        self.assertIn("no token for gateway gateway.example:8080", condition(seen, "Ready").message)
+        self.assertIn("connect to 10.77.0.1:1: Connection refused", condition(seen, "Ready").message)
         return sandbox
 
 

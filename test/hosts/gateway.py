@@ -98,7 +98,9 @@ class Gateway:
     """Answers with config; calls a token of which is not in tokens are refused. Scripts: `failures` of a method
     are (code, text), one for each call until there are none left; `accepts` False leaves hellos unanswered."""
 
-    def __init__(self, config=None, tokens=("token-1",), tls=None, port=0):
+    def __init__(self, config=None, tokens=("token-1",), tls=None, port=0, path=None):
+        """On loopback, or on a Unix socket at path."""
+        self.path = path
         self.config = config or sandbox_pb.GetSandboxConfigResponse()
         self.tokens, self.tls, self.port = set(tokens), tls, port
         self.failures = collections.defaultdict(list)
@@ -118,7 +120,7 @@ class Gateway:
             concurrent.futures.ThreadPoolExecutor(128), options=[("grpc.so_reuseport", 0)]
         )
         self.server.add_generic_rpc_handlers((self.handlers(),))
-        address = f"127.0.0.1:{self.port}"
+        address = f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
         if self.tls:
             self.port = self.server.add_secure_port(address, self.tls)
         else:
