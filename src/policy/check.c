@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "policy/policy_impl.h"
+#include "policy/read_impl.h"
 
 enum {
 	ID_MIN = 1, /* of a user or a group; 0 is root (contract 4.9) */
@@ -17,6 +19,18 @@ enum {
 /* ---- files ---- */
 
 static const struct policy_mark nowhere = {0, 0};
+
+/* Where the text has a field of a section, or (item >= 0) one of the field's list; nowhere for a policy that comes
+ * from no text. */
+static struct policy_mark where(const struct policy_build *b, const char *section,
+				const char *field, int item)
+{
+	const cJSON *node = b->marks ? json_get(json_get(b->p->tree, section), field) : NULL;
+
+	if (item >= 0)
+		node = cJSON_GetArrayItem(node, item);
+	return node ? read_mark(b, node) : nowhere;
+}
 
 /* A path of any length, for an error. */
 static const char *shown(const struct policy_build *b, const char *path)
@@ -40,17 +54,27 @@ static bool climbs(const char *path)
 	return false;
 }
 
-static int check_path(const struct policy_build *b, const char *path)
+static int check_path(const struct policy_build *b, const char *path, struct policy_mark at)
 {
 	if (strlen(path) > POLICY_PATH_LENGTH_MAX)
-		return policy_bad(b, nowhere, "path exceeds maximum length (%zu > %d): %s",
-				  strlen(path), POLICY_PATH_LENGTH_MAX, shown(b, path));
+		return policy_bad(b, at, "path exceeds maximum length (%zu > %d): %s", strlen(path),
+				  POLICY_PATH_LENGTH_MAX, shown(b, path));
 	if (path[0] != '/')
-		return policy_bad(b, nowhere, "path must be absolute (start with '/'): %s",
+		return policy_bad(b, at, "path must be absolute (start with '/'): %s",
 				  shown(b, path));
 	if (climbs(path))
-		return policy_bad(b, nowhere, "path contains '..' traversal component: %s",
+		return policy_bad(b, at, "path contains '..' traversal component: %s",
 				  shown(b, path));
+	return 0;
+}
+
+static int check_paths(const struct policy_build *b, const char *field,
+		       const struct policy_texts *paths)
+{
+	for (size_t i = 0; i < paths->n; i++) {
+		if (check_path(b, paths->v[i], where(b, "filesystem_policy", field, (int)i)) < 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -59,15 +83,17 @@ static int check_filesystem(const struct policy_build *b)
 	const struct policy_texts *ro = &b->p->read_only, *rw = &b->p->read_write;
 
 	if (ro->n + rw->n > POLICY_PATHS_MAX)
-		return policy_bad(b, nowhere, "too many filesystem paths (%zu > %d)", ro->n + rw->n,
+		return policy_bad(b,
+				  where(b, "filesystem_policy",
+					ro->n > rw->n ? "read_only" : "read_write", -1),
+				  "too many filesystem paths (%zu > %d)", ro->n + rw->n,
 				  POLICY_PATHS_MAX);
-	for (size_t i = 0; i < ro->n + rw->n; i++) {
-		if (check_path(b, i < ro->n ? ro->v[i] : rw->v[i - ro->n]) < 0)
-			return -1;
-	}
+	if (check_paths(b, "read_only", ro) < 0 || check_paths(b, "read_write", rw) < 0)
+		return -1;
 	for (size_t i = 0; i < rw->n; i++) {
 		if (rw->v[i][strspn(rw->v[i], "/")] == '\0')
-			return policy_bad(b, nowhere, "read-write path is overly broad: %s",
+			return policy_bad(b, where(b, "filesystem_policy", "read_write", (int)i),
+					  "read-write path is overly broad: %s",
 					  shown(b, rw->v[i]));
 	}
 	return 0;
@@ -83,7 +109,7 @@ static int check_identity(const struct policy_build *b, const char *field, const
 		return 0;
 	if (str_u64(str_of(value), &id) && id >= ID_MIN && id <= ID_MAX)
 		return 0;
-	return policy_bad(b, nowhere,
+	return policy_bad(b, where(b, "process", field, -1),
 			  "%s must be 'sandbox' or a numeric UID/GID in range [%d, %llu], got '%s'",
 			  field, ID_MIN, (unsigned long long)ID_MAX, shown(b, value));
 }
@@ -95,7 +121,7 @@ static int check_landlock(const struct policy_build *b)
 	b->p->landlock_required = streq(text, "hard_requirement");
 	if (b->p->landlock_required || str_empty(text) || streq(text, "best_effort"))
 		return 0;
-	return policy_bad(b, nowhere,
+	return policy_bad(b, where(b, "landlock", "compatibility", -1),
 			  "landlock compatibility must be best_effort or hard_requirement, "
 			  "got '%s'",
 			  shown(b, text));

@@ -1,5 +1,5 @@
 /*
- * Mappings read by tables, for read.c and read_endpoint.c only.
+ * Mappings read by tables, for read.c and read_endpoint.c; and where a node stands, for check.c too.
  */
 #ifndef OPENSHELL_POLICY_READ_IMPL_H
 #define OPENSHELL_POLICY_READ_IMPL_H

@@ -55,20 +55,23 @@ static const char *const refusals[][2] = {
 	{ENDPOINT("credential_binding: {}"), "field \"provider\" of credential_binding is missing"},
 	/* files */
 	{"version: 1\nfilesystem_policy: {read_only: [a/b]}",
-	 "p: path must be absolute (start with '/'): a/b"},
+	 "p: line 2 column 33: path must be absolute (start with '/'): a/b"},
+	{"version: 1\nfilesystem_policy:\n  read_only: [/a]\n  read_write:\n    - /b\n    - c\n",
+	 "p: line 6 column 7: path must be absolute (start with '/'): c"},
 	{"version: 1\nfilesystem_policy: {read_write: [/a/../b]}",
-	 "p: path contains '..' traversal component: /a/../b"},
+	 "p: line 2 column 34: path contains '..' traversal component: /a/../b"},
 	{"version: 1\nfilesystem_policy: {read_only: [/..]}", "traversal component: /.."},
 	{"version: 1\nfilesystem_policy: {read_write: [/]}",
-	 "p: read-write path is overly broad: /"},
+	 "p: line 2 column 34: read-write path is overly broad: /"},
 	{"version: 1\nfilesystem_policy: {read_write: [///]}",
 	 "read-write path is overly broad: ///"},
 	/* process */
 	{"version: 1\nprocess: {run_as_user: root}",
 	 "run_as_user must be 'sandbox' or a numeric UID/GID in range [1, 4294967294], got 'root'"},
-	{"version: 1\nprocess: {run_as_user: '0'}", "got '0'"},
+	{"version: 1\nprocess:\n  run_as_user: '0'", "p: line 3 column 3: run_as_user must be"},
 	{"version: 1\nprocess: {run_as_group: '4294967295'}", "run_as_group must be 'sandbox'"},
-	{"version: 1\nlandlock: {compatibility: soft}", "must be best_effort or hard_requirement"},
+	{"version: 1\nlandlock: {compatibility: soft}",
+	 "p: line 2 column 12: landlock compatibility must be best_effort or hard_requirement"},
 	/* destinations */
 	{NET("{endpoints: [{port: 443}]}"),
 	 "network policy 'net': endpoint host must not be empty unless allowed_ips constrains a "
@@ -250,7 +253,7 @@ TEST(limits)
 
 	for (int i = 0; i < 257; i++)
 		n += (size_t)sprintf(text + n, "    - /p%d\n", i);
-	refused(text, "too many filesystem paths (257 > 256)");
+	refused(text, "p: line 3 column 3: too many filesystem paths (257 > 256)");
 
 	n = (size_t)sprintf(text, "version: 1\nfilesystem_policy: {read_only: [/");
 	for (int i = 0; i < 4095; i += 3)
