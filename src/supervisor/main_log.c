@@ -47,17 +47,20 @@ static bool is_empty(const struct main_log *g)
 /* False when there is no room now, or never. */
 static bool write_once(struct main_log *g)
 {
+	size_t left = g->n - g->done;
 	ssize_t n;
 
 	do {
 		n = write(g->source.fd, g->bytes + g->done,
-			  MIN(g->n - g->done, (size_t)WRITE_AT_ONCE));
+			  g->eager ? left : MIN(left, (size_t)WRITE_AT_ONCE));
 	} while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		g->dead = errno != EAGAIN; /* nobody is there, or the disk is full */
 		return false;
 	}
 	g->done += (size_t)n;
+	if (timer_armed(&g->timer))
+		timer_set(g->session->c.loop, &g->timer, MAIN_STALL_MS);
 	say_lost(g);
 	return true;
 }
@@ -68,15 +71,40 @@ static void write_all(struct main_log *g)
 		;
 }
 
+static bool is_behind(const struct main_log *g)
+{
+	return !g->dead && output_ring_left(&g->session->ring, &g->at) > OUTPUT_RING_BYTES / 2;
+}
+
+bool main_log_holds_up(const struct main_log *g)
+{
+	return is_behind(g) && !g->given_up;
+}
+
+static void too_late(struct timer *t)
+{
+	struct main_log *g = container_of(t, struct main_log, timer);
+
+	g->given_up = true;
+	main_session_look(g->session);
+}
+
 /* Waits for room while there is something to write. */
 static void turn(struct main_log *g)
 {
+	struct loop *l = g->session->c.loop;
+
 	if (g->dead)
-		loop_del(g->session->c.loop, &g->source);
+		loop_del(l, &g->source);
 	else if (g->source.added)
-		loop_set(g->session->c.loop, &g->source, !is_empty(g) || fill(g) ? EPOLLOUT : 0);
-	if (main_log_is_through(g))
-		main_session_look(g->session);
+		loop_set(l, &g->source, !is_empty(g) || fill(g) ? EPOLLOUT : 0);
+	if (!is_behind(g)) {
+		g->given_up = false;
+		timer_stop(l, &g->timer);
+	} else if (!g->given_up && !timer_armed(&g->timer)) {
+		timer_set(l, &g->timer, MAIN_STALL_MS);
+	}
+	main_session_look(g->session);
 }
 
 static void ready(struct source *source, uint32_t events)
@@ -111,6 +139,7 @@ int main_log_open(struct main_log *g, struct main_session *s, int fd, char strea
 
 	g->session = s;
 	g->stream = stream;
+	g->timer.fire = too_late;
 	g->source = (struct source){.fd = own, .ready = ready, .name = "container log"};
 	g->dead = own < 0;
 	if (g->dead) /* it was closed before we began */
@@ -130,6 +159,7 @@ void main_log_close(struct main_log *g)
 	if (g->session == NULL)
 		return;
 	loop_del(g->session->c.loop, &g->source);
+	timer_stop(g->session->c.loop, &g->timer);
 	if (g->source.fd >= 0)
 		close(g->source.fd);
 	g->source.fd = -1;

@@ -79,7 +79,7 @@ static bool is_through(const struct main_session *s)
 static void look(struct later *l)
 {
 	struct main_session *s = container_of(l, struct main_session, look_later);
-	bool hold = false;
+	bool hold = main_log_holds_up(&s->log[0]) || main_log_holds_up(&s->log[1]);
 
 	list_each(a, &s->attachments, struct attachment, link) {
 		hold = hold || attachment_holds_up(a);

@@ -6,10 +6,10 @@
  *	main process --stdout, stderr--> ring 1 MiB+-> attachment   (a session of the sshd: ssh/attachment.h)
  *	             <----stdin------------------------ … that has the input
  *
- * A new attachment gets what is in the ring, then what comes. One that falls behind is told so and closed; so that
- * this is not what happens to everybody who has a large file shown, reading of the main process pauses while
- * an attachment is more than half the ring behind, for as long as that one makes progress. The log never holds
- * anything up: what is not taken in time is lost to it, and this is said.
+ * A new attachment gets what is in the ring, then what comes. So that nobody loses anything who only reads more slowly
+ * than the main process writes, reading of that one pauses while a reader is more than half the ring behind, for as long
+ * as he makes progress. Who makes none for 2 s does not hold it up any more: an attachment is told that it has fallen
+ * behind, and closed; the log loses what is not taken in time, and this is said when it goes on.
  *
  * One attachment at a time has the input; the others read. What it leaves does not end the main process's stdin,
  * which ends with the sandbox only: a shell without a terminal would end, and the sandbox with it.

@@ -43,6 +43,8 @@ struct main_log {
 	char stream; /* of the ring's */
 	bool eager;  /* writing to it cannot wait: a file, or made non-blocking */
 	bool dead;   /* nobody takes it any more */
+	bool given_up; /* it took nothing for too long, and is waited for again when it has caught up */
+	struct timer timer;
 	struct output_cursor at;
 	uint64_t lost;
 	size_t done, n; /* of bytes: what is to be written is [done..n) */
@@ -96,6 +98,8 @@ void attachment_end(struct attachment *a);
 /* fd (1 or 2) is borrowed. */
 int main_log_open(struct main_log *g, struct main_session *s, int fd, char stream, struct err *e);
 void main_log_flush(struct main_log *g);
+/* Whether it is what reading has to wait for. */
+bool main_log_holds_up(const struct main_log *g);
 /* It has all that was written; or nobody takes it. */
 bool main_log_is_through(const struct main_log *g);
 void main_log_close(struct main_log *g);
