@@ -126,7 +126,6 @@ static bool accept_client(struct session *s, const struct sshd_identity *id)
 	       set(bind, SSH_BIND_OPTIONS_CIPHERS_S_C, id->ciphers) &&
 	       set(bind, SSH_BIND_OPTIONS_HMAC_C_S, MACS) &&
 	       set(bind, SSH_BIND_OPTIONS_HMAC_S_C, MACS) &&
-	       /* seeds the generator anew, too, whose state all sessions have by the fork */
 	       ssh_bind_accept_fd(bind, s->ssh, s->client) == SSH_OK;
 }
 
@@ -141,7 +140,8 @@ static void greet(struct session *s, const struct sshd_identity *id)
 		.channel_open_request_direct_tcpip_function = on_direct,
 	};
 	ssh_callbacks_init(&s->callbacks);
-	if (!accept_client(s, id) || ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0)
+	/* seeds the generator, whose state all sessions have by the fork: aloud, where libssh does so silently */
+	if (ssh_finalize() < 0 || ssh_init() < 0 || !accept_client(s, id) || ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0)
 		_exit(1);
 	ssh_set_auth_methods(s->ssh, SSH_AUTH_METHOD_NONE | SSH_AUTH_METHOD_PUBLICKEY);
 	s->event = ssh_event_new();
