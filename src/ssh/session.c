@@ -141,7 +141,8 @@ static void greet(struct session *s, const struct sshd_identity *id)
 	};
 	ssh_callbacks_init(&s->callbacks);
 	/* seeds the generator, whose state all sessions have by the fork: aloud, where libssh does so silently */
-	if (ssh_finalize() < 0 || ssh_init() < 0 || !accept_client(s, id) || ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0)
+	if (ssh_finalize() < 0 || ssh_init() < 0 || !accept_client(s, id) ||
+	    ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0)
 		_exit(1);
 	ssh_set_auth_methods(s->ssh, SSH_AUTH_METHOD_NONE | SSH_AUTH_METHOD_PUBLICKEY);
 	s->event = ssh_event_new();

@@ -18,7 +18,12 @@
 #include "net/fdpass.h"
 #include "ssh/sshd_impl.h"
 
-enum { CPU_BYTES = 4096 }; /* of /proc/cpuinfo, which begins with all that the first one can */
+enum {
+	CPU_BYTES = 4096, /* of /proc/cpuinfo, which begins with all that the first one can */
+	/* Of a session: SSH's windows of all its channels (2 MiB each) fit in. What libssh answers to requests waits
+	 * without a bound of its own for a client that asks and asks, and never reads. */
+	MEMORY_MAX = 256 << 20,
+};
 
 /* Where a processor does AES itself nothing is faster; and since it is the client's list that decides, the others
  * are not offered then. */
@@ -82,7 +87,7 @@ static int take_signals(int *out, struct err *e)
 
 static int settle(struct inside *d, const struct sshd_config *c, pid_t supervisor, struct err *e)
 {
-	const struct rlimit none = {0, 0};
+	const struct rlimit none = {0, 0}, memory = {MEMORY_MAX, MEMORY_MAX};
 
 	setsid();
 	forget_environment();
@@ -91,6 +96,8 @@ static int settle(struct inside *d, const struct sshd_config *c, pid_t superviso
 	prctl(PR_SET_NAME, "openshell-sshd", 0, 0, 0);
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(e, "forbid core files");
+	if (setrlimit(RLIMIT_DATA, &memory) < 0)
+		return err_sys(e, "limit the memory");
 	if (c->confine && c->confine(c->arg, e) < 0)
 		return err_wrap(e, "confine");
 	/* after what may change its identity, which clears it; and the supervisor may have died before */

@@ -246,6 +246,15 @@ class OpensshTest(unittest.TestCase):
         except OSError:
             pass
 
+    def test_keys_are_exchanged_anew_on_the_way(self):
+        data = random.randbytes(5 * MIB)
+        self.assertEqual(self.ssh("-o", "RekeyLimit=500K", "x", "cat", data=data).stdout, data)
+
+    def test_a_session_s_memory_is_limited(self):
+        self.popen("x", "cat")
+        with open(f"/proc/{eventually(self.sessions)[0]}/limits", encoding="ascii") as f:
+            self.assertRegex(f.read(), r"Max data size +268435456 +268435456 ")
+
     def test_both_ways_at_once(self):
         data = random.randbytes(8 * MIB)
         done = self.ssh("x", "cat; cat >&2 <<E\nerrors\nE", data=data)
