@@ -218,6 +218,32 @@ class Landlock(RootPocket, unittest.TestCase):
         self.assertEqual(os.stat(fresh).st_uid, self.user)
 
 
+class Proc(RootPocket, unittest.TestCase):
+    """A /proc that shows no others, as docs/security.md tells an operator to make it."""
+
+    script = 'mount -t proc -o hidepid=ptraceable proc /proc && exec "$@"'
+
+    def test_who_is_there_and_who_asks(self):
+        done = self.shell(
+            f"echo /proc/[0-9]*; {self.machine.program} get http://{self.server.allowed}/; "
+            f"{self.machine.program} dial {self.server.denied}",
+            wrapper=("unshare", "-m", "sh", "-c", self.script, "sh"),
+            policy=self.policy(
+                filesystem_policy={
+                    "read_only": ["/proc", "/bin", "/usr", "/lib", "/lib64"],
+                    "read_write": ["/tmp"],
+                }
+            ),
+        )
+        there, answer, dial = done.stdout.splitlines()
+        self.assertEqual(len(there.split()), 1, there)  # the shell itself
+        self.assertEqual(json.loads(answer)["status"], 200, done.stderr)
+        self.assertEqual(json.loads(dial)["error"], errno.ECONNREFUSED)
+        self.assertRegex(done.stderr, rf"HTTP:GET \[INFO\] ALLOWED {self.machine.program}\(")
+        if "held:true" in done.stderr:
+            self.assertIn(f"DENIED {self.machine.program}(", done.stderr)
+
+
 class Policy(RootPocket, unittest.TestCase):
     def refused(self, text):
         path = self.machine.write("bad.yaml", text)
