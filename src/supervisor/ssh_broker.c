@@ -339,7 +339,7 @@ static int add(struct ssh_broker *b, int fd, const struct unix_peer *peer, struc
 
 	if (b->n_sessions >= SSHD_SESSIONS_MAX)
 		return err_set(e, EAGAIN, "%d clients are connected", SSHD_SESSIONS_MAX);
-	if (b->c.keeper != NULL && ssh_peer_check(peer, keeper_pid(b->c.keeper), e) < 0)
+	if (b->c.keeper != NULL && ssh_peer_check(peer, keeper_pid(b->c.keeper), b->c.sshd, e) < 0)
 		return -1;
 	struct session *s = xcalloc(1, sizeof *s);
 	s->broker = b;

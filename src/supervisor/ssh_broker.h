@@ -39,6 +39,7 @@ struct ssh_broker;
 struct ssh_broker_config {
 	struct loop *loop;
 	struct keeper *keeper;
+	pid_t sshd;                /* its process; 0: none */
 	struct main_session *main; /* NULL: it cannot be attached to */
 	struct ocsf *events;       /* or NULL */
 	const char *cwd;           /* where programs begin; borrowed */

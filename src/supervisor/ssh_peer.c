@@ -22,7 +22,7 @@ static int parent_of(pid_t pid, pid_t *parent, struct err *e)
 	return 0;
 }
 
-int ssh_peer_check(const struct unix_peer *peer, pid_t keeper, struct err *e)
+int ssh_peer_check(const struct unix_peer *peer, pid_t keeper, pid_t sshd, struct err *e)
 {
 	pid_t pid = peer->pid;
 
@@ -32,6 +32,8 @@ int ssh_peer_check(const struct unix_peer *peer, pid_t keeper, struct err *e)
 	for (int i = 0; pid > 1 && pid != getpid(); i++) {
 		if (pid == keeper)
 			return err_set(e, EACCES, "process %d is of the sandbox", peer->pid);
+		if (pid == sshd)
+			return err_set(e, ESRCH, "process %d, which connected, is gone", peer->pid);
 		if (i == SSH_PEER_DEPTH_MAX)
 			return err_set(e, ELOOP, "process %d has no end of parents", peer->pid);
 		if (parent_of(pid, &pid, e) < 0)

@@ -14,8 +14,12 @@
 
 enum { SSH_PEER_DEPTH_MAX = 4096 }; /* generations that are looked at; ours */
 
-/* keeper: whose descendants are the sandbox. 0 when the peer may come in; else -1 with the reason, as when it is gone,
- * or may not be looked at. Without a pid it is outside of our PID namespace, and so not below the keeper. */
-int ssh_peer_check(const struct unix_peer *peer, pid_t keeper, struct err *e);
+/*
+ * keeper: whose descendants are the sandbox. sshd: below it nobody ever connects, so that a peer there is one whose pid
+ * was given again meanwhile, perhaps to the very session that was forked for it; 0: there is none. 0 when the peer may
+ * come in; else -1 with the reason, as when it is gone, or may not be looked at. Without a pid it is outside of our PID
+ * namespace, and so not below the keeper.
+ */
+int ssh_peer_check(const struct unix_peer *peer, pid_t keeper, pid_t sshd, struct err *e);
 
 #endif

@@ -80,9 +80,12 @@ static void drained(void *owner)
 
 int supervisor_serve_ssh(struct supervisor *s, uid_t terminal_uid, struct err *e)
 {
+	if (s->sshd == NULL)
+		return 0;
 	const struct ssh_broker_config config = {
 		.loop = s->loop,
 		.keeper = s->wall.keeper,
+		.sshd = sshd_pid(s->sshd),
 		.main = s->main.session,
 		.events = s->events,
 		.cwd = s->cwd,
@@ -94,8 +97,6 @@ int supervisor_serve_ssh(struct supervisor *s, uid_t terminal_uid, struct err *e
 		.owner = s,
 	};
 
-	if (s->sshd == NULL)
-		return 0;
 	s->ssh = ssh_broker_new(&config);
 	return sshd_attach(s->sshd, s->loop, &sshd_events, s, e);
 }

@@ -696,6 +696,8 @@ TEST(broker_lets_no_process_of_the_sandbox_in)
 	peer.pid = child;
 	fd = connect_as(&peer);
 	OK(hear(fd, &p, &fds) && p.message == SSH_BEGIN);
+	/* … unless it is the sshd: nobody below that connects */
+	EQ(ssh_peer_check(&peer, keeper_pid(rig.keeper), child, &err), -1);
 	kill(child, SIGKILL);
 	/* outside of our PID namespace */
 	peer.pid = 0;
@@ -721,7 +723,7 @@ TEST(broker_lets_no_grandchild_of_the_sandbox_in)
 	struct unix_peer peer = ourselves();
 	peer.pid = atoi(text);
 	OK(peer.pid > 0);
-	EQ(ssh_peer_check(&peer, keeper_pid(rig.keeper), &err), -1);
+	EQ(ssh_peer_check(&peer, keeper_pid(rig.keeper), 0, &err), -1);
 	HAS(err.text, "is of the sandbox");
 	end();
 }
