@@ -50,7 +50,7 @@ int supervisor_environment(const struct supervisor *s, enum supervisor_who which
 {
 	const struct who *who = &s->prepared.who;
 	char *own[OWN_MAX + 1];
-	const struct environment_source from = {
+	struct environment_source from = {
 		.own = which == SUPERVISOR_MAIN ? environ : own,
 		.user = getenv("OPENSHELL_USER_ENVIRONMENT"),
 		.providers = s->uplink.providers.variables.v,
@@ -62,6 +62,8 @@ int supervisor_environment(const struct supervisor *s, enum supervisor_who which
 	};
 
 	own_of_session(s, own);
+	if (which == SUPERVISOR_SESSION && from.home == NULL && getenv("HOME") == NULL)
+		from.home = s->cwd;
 	return environment_make(out, &from, e);
 }
 

@@ -241,6 +241,8 @@ TEST(broker_runs_a_command_with_pipes)
 	OK(WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL);
 	STREQ(run_command("cat", &errors, &code), ""); /* its stdin is closed */
 	EQ(code, 0);
+	/* it has inherited nothing else; 3 is the folder that is listed */
+	STREQ(run_command("ls /proc/self/fd", &errors, &code), "0\n1\n2\n3\n");
 	STREQ(run_command("", &errors, &code), "");
 	EQ(code, 0);
 	end();
