@@ -55,9 +55,9 @@ class Gateway:
     """flags and table (the last lines of its configuration) say which driver it has; with tls everybody needs a
     certificate, by an authority that it makes itself."""
 
-    def __init__(self, folder, flags, table="", address="127.0.0.1", tls=False, port=None):
+    def __init__(self, folder, flags, table="", address="127.0.0.1", tls=False, port=None, token_seconds=0):
         self.folder, self.flags, self.table = folder, flags, table
-        self.address, self.tls = address, tls
+        self.address, self.tls, self.token_seconds = address, tls, token_seconds  # 0: they hold for ever
         self.port, self.health = port or free_port(), free_port()
         self.process = None
         os.makedirs(self.path("home"))
@@ -93,7 +93,7 @@ class Gateway:
             who = "disable_tls = true\n[openshell.gateway.auth]\nallow_unauthenticated_users = true\n"
         return (
             f"[openshell]\nversion = 1\n[openshell.gateway]\n{who}"
-            f'[openshell.gateway.gateway_jwt]\n{jwt}gateway_id = "peer"\nttl_secs = 0\n{self.table}'
+            f'[openshell.gateway.gateway_jwt]\n{jwt}gateway_id = "peer"\nttl_secs = {self.token_seconds}\n{self.table}'
         )
 
     def start(self):

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 import peer
@@ -387,6 +388,7 @@ class Policy:
 
 class Process(WithSandboxes):
     tls = False
+    token_seconds = 0
     kind = Sandbox
 
     @classmethod
@@ -395,7 +397,7 @@ class Process(WithSandboxes):
         folder = cls.machine.path(cls.__name__)
         cls.driver = Driver(os.path.join(folder, "driver"), peer.SUPERVISOR, {HOSTS: cls.machine.program}, cls.kind)
         flags = ["--drivers", "plain", "--compute-driver-socket", cls.driver.socket]
-        cls.gateway = Gateway(os.path.join(folder, "gateway"), flags, tls=cls.tls)
+        cls.gateway = Gateway(os.path.join(folder, "gateway"), flags, tls=cls.tls, token_seconds=cls.token_seconds)
         cls.driver.endpoint, cls.driver.tls = cls.gateway.url, cls.gateway.certificates()
 
     def diagnostics(self):
@@ -404,6 +406,30 @@ class Process(WithSandboxes):
 
 
 class ProcessTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
+    def test_many_at_once(self):
+        """As many as the gateway has relays for one sandbox."""
+        self.create("many")
+        words = ["sandbox", "exec", "-n", "many", "--no-tty", "--", "sh", "-c", "sleep 1; seq 20000"]
+        every = [self.background(*words) for _ in range(32)]
+        expected = "".join(f"{i}\n" for i in range(1, 20001)).encode()
+        for process in every:
+            self.assertEqual(process.stdout.read(), expected)
+            self.assertEqual(process.wait(), 0)
+
+    def test_much_each_way(self):
+        """Beyond what any part has of windows, and of keys and random numbers."""
+        self.create("lots")
+        host, size = self.config("lots"), 400 << 20
+        expected = hashlib.sha256(b"y\n" * (size // 2)).hexdigest()
+        config = self.gateway.path("ssh_config")
+        there = f"yes | head -c {size} | ssh -F {config} {host} sha256sum"
+        back = f"ssh -F {config} {host} 'yes | head -c {size}' | sha256sum"
+        for script in there, back:
+            done = subprocess.run(
+                ["sh", "-c", script], env=self.gateway.environment(), capture_output=True, text=True, timeout=120, check=False
+            )
+            self.assertEqual(done.stdout.split()[:1], [expected], done.stderr)
+
     def test_nothing_is_left(self):
         """Of a sandbox that is deleted, and of one whose supervisor is killed."""
         for name in ("deleted", "killed") if OURS else ["killed"]:  # of the peer's, one a network
@@ -421,3 +447,17 @@ class TlsTest(Process, Life, Exec, Attached, Ssh, Policy, unittest.TestCase):
     """Both show certificates."""
 
     tls = True
+
+
+class TokenTest(Process, unittest.TestCase):
+    """Tokens that hold for some seconds."""
+
+    token_seconds = 10
+
+    def test_renewed(self):
+        self.create("renewed")
+        time.sleep(2.5 * self.token_seconds)
+        self.assertEqual(self.execute("renewed", "echo", "words").stdout, "words\n")
+        self.gateway.stop(signal.SIGKILL)  # whoever comes back has to show the new one
+        self.gateway.start()
+        eventually(lambda: self.gateway.cli("sandbox", "exec", "-n", "renewed", "--", "true").returncode == 0)
