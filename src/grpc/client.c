@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -197,6 +198,10 @@ static void deliver(struct grpc_rpc *r, struct str bytes)
 		return;
 	}
 	r->got_one = true;
+	if (r->out == NULL) {
+		r->ops->bytes(r, bytes);
+		return;
+	}
 	void *m = grpc_unpack(r->out, &r->reader, bytes, &r->message_arena, &e);
 	if (m == NULL)
 		rpc_endf(r, GRPC_INTERNAL, "malformed answer: %s", e.text);
@@ -427,6 +432,15 @@ bool grpc_rpc_send(struct grpc_rpc *r, const void *message)
 	bool sent = h2_send(r->stream, c);
 	h2_chunk_unref(c);
 	return sent;
+}
+
+bool grpc_rpc_send_packed(struct grpc_rpc *r, struct h2_chunk *packed)
+{
+	if (r->stream == NULL || r->over)
+		return true;
+	static_assert(GRPC_RPC_HEAD == GRPC_FRAME_HEAD, "the head of a message");
+	grpc_frame_head(packed->bytes, packed->n - GRPC_RPC_HEAD);
+	return h2_send(r->stream, packed);
 }
 
 void grpc_rpc_half_close(struct grpc_rpc *r)

@@ -62,6 +62,8 @@ struct grpc_rpc_ops {
 	void (*headers)(struct grpc_rpc *r);
 	/* The next message; it is released when this returns. */
 	void (*message)(struct grpc_rpc *r, void *message);
+	/* The same where the config names no type: its bytes, as they came. */
+	void (*bytes)(struct grpc_rpc *r, struct str message);
 	/* A grpc_rpc_send that was refused is worth another try. */
 	void (*writable)(struct grpc_rpc *r);
 	/* The server has said its last, and all is in order, but we have not half-closed: true to go on
@@ -74,7 +76,7 @@ struct grpc_rpc_ops {
 
 struct grpc_rpc_config {
 	const char *path;                      /* "/package.Service/Method" */
-	const ProtobufCMessageDescriptor *out; /* of the answer */
+	const ProtobufCMessageDescriptor *out; /* of the answer; NULL: ops->bytes is called */
 	bool streams;                          /* more than one answer may come */
 	int64_t timeout_ms;              /* sent as grpc-timeout, and kept here too; 0: none */
 	const struct h2_field *metadata; /* copied */
@@ -90,6 +92,10 @@ struct grpc_rpc *grpc_rpc_call(struct grpc_channel *ch, const struct grpc_rpc_co
 /* Sends a message. False, and nothing sent, when the server does not keep up; ops->writable is
  * called when it is worth trying again. */
 bool grpc_rpc_send(struct grpc_rpc *r, const void *message);
+/* The same with a message that is packed already, behind GRPC_RPC_HEAD bytes, which are filled in; it takes its own
+ * reference. */
+#define GRPC_RPC_HEAD 5
+bool grpc_rpc_send_packed(struct grpc_rpc *r, struct h2_chunk *packed);
 /* We send no more messages. */
 void grpc_rpc_half_close(struct grpc_rpc *r);
 /* Ends the call: no callback comes any more, and it is gone when this returns. Not to be called

@@ -119,15 +119,20 @@ void *grpc_unpack(const ProtobufCMessageDescriptor *type, const struct grpc_read
 	return wire_unpack(type, own, message.n, a, e);
 }
 
+void grpc_frame_head(uint8_t head[GRPC_FRAME_HEAD], size_t n)
+{
+	must(n <= UINT32_MAX);
+	head[0] = 0;
+	for (int i = 0; i < 4; i++)
+		head[1 + i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
 struct h2_chunk *grpc_frame(const ProtobufCMessage *m)
 {
 	size_t n = protobuf_c_message_get_packed_size(m);
 	struct h2_chunk *c = h2_chunk_new(GRPC_FRAME_HEAD + n);
 
-	must(n <= UINT32_MAX);
-	c->bytes[0] = 0;
-	for (int i = 0; i < 4; i++)
-		c->bytes[1 + i] = (uint8_t)(n >> (24 - 8 * i));
+	grpc_frame_head(c->bytes, n);
 	must(protobuf_c_message_pack(m, c->bytes + GRPC_FRAME_HEAD) == n);
 	return c;
 }

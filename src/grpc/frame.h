@@ -50,6 +50,8 @@ size_t grpc_reader_held(const struct grpc_reader *r);
 void *grpc_unpack(const ProtobufCMessageDescriptor *type, const struct grpc_reader *r,
 		  struct str message, struct arena *a, struct err *e);
 
+/* Fills in what stands in front of a message of n bytes. */
+void grpc_frame_head(uint8_t head[GRPC_FRAME_HEAD], size_t n);
 /* The message framed; one reference, the caller's. */
 struct h2_chunk *grpc_frame(const ProtobufCMessage *m);
 

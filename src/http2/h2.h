@@ -84,11 +84,13 @@ struct h2_field {
 /* Shared bytes to be sent: one encoding may be queued on many streams. */
 struct h2_chunk {
 	unsigned refs;
-	size_t n;
+	bool kept; /* of the size that is kept for the next when nobody has it any more */
+	size_t n;  /* its only owner may lower it */
 	uint8_t bytes[];
 };
 
-/* n bytes, not cleared, with one reference. */
+/* n bytes, not cleared, with one reference. Those about as large as a frame of DATA are made of a few that
+ * are kept: a relay needs one for each, and musl gives such memory back to the kernel each time. */
 struct h2_chunk *h2_chunk_new(size_t n);
 struct h2_chunk *h2_chunk_ref(struct h2_chunk *c);
 /* Drops a reference; takes NULL. */

@@ -8,7 +8,6 @@ enum {
 	READ_AT_ONCE = 64 * 1024, /* bytes */
 	READS_A_TURN = 4,         /* then the other connections have their turn */
 	WRITE_AT_ONCE = 64 * 1024,
-	KEEP_OUTPUT = 16 * 1024, /* an output buffer larger than this is not kept while idle */
 };
 
 /*
@@ -22,7 +21,7 @@ struct h2_conn {
 	const struct h2_conn_ops *ops;
 	void *owner;
 	struct h2_conn_config cfg;
-	struct buf out;
+	struct buf out; /* what the connection did not take */
 	struct later flush;
 	struct later free_later;
 	struct timer reread; /* bytes wait in the transport, but other connections come first */
@@ -181,11 +180,11 @@ static void timer_fired(struct timer *t)
 
 /* ---- the pump ---- */
 
-/* Writes what there is. False when the connection broke. */
-static bool write_out(struct h2_conn *hc)
+/* Writes what is in b. False when the connection broke. */
+static bool write_from(struct h2_conn *hc, struct buf *b)
 {
-	while (hc->out.n > 0) {
-		struct str v = buf_view(&hc->out);
+	while (b->n > 0) {
+		struct str v = buf_view(b);
 		ssize_t n = conn_write(hc->conn, v.p, v.n);
 		if (n == CONN_ERROR || n == CONN_EOF)
 			return false;
@@ -195,9 +194,27 @@ static bool write_out(struct h2_conn *hc)
 			return true;
 		}
 		hc->stalled = 0;
-		buf_consume(&hc->out, (size_t)n);
+		buf_consume(b, (size_t)n);
 	}
 	return true;
+}
+
+/* Takes what there is and writes it, by way of a buffer that all connections share: only what one does not take is
+ * kept for it. False when the connection broke. */
+static bool take_and_write(struct h2_conn *hc)
+{
+	static struct buf shared =
+		BUF_INIT(SIZE_MAX / 2); /* one thread: it is empty between two calls */
+	bool sound = true;
+
+	do {
+		h2_take(hc->session, &shared, WRITE_AT_ONCE);
+		sound = hc->freed || write_from(hc, &shared);
+	} while (sound && shared.n == 0 && h2_has_output(hc->session));
+	if (sound && !hc->freed && shared.n > 0)
+		must(buf_str(&hc->out, buf_view(&shared)));
+	buf_clear(&shared);
+	return sound;
 }
 
 static void note_idle(struct h2_conn *hc)
@@ -270,10 +287,10 @@ static void run_flush(struct later *l)
 	if (hc->freed)
 		return;
 	hc->busy++;
-	do {
-		h2_take(hc->session, &hc->out, WRITE_AT_ONCE);
-		sound = hc->freed || write_out(hc);
-	} while (sound && hc->out.n == 0 && h2_has_output(hc->session));
+	if (hc->out.n > 0)
+		sound = write_from(hc, &hc->out);
+	if (sound && hc->out.n == 0)
+		sound = take_and_write(hc);
 	hc->busy--;
 	if (hc->freed)
 		return;
@@ -285,7 +302,7 @@ static void run_flush(struct later *l)
 		end_session(hc);
 		return;
 	}
-	if (hc->out.n == 0 && hc->out.cap > KEEP_OUTPUT)
+	if (hc->out.n == 0)
 		buf_fini(&hc->out);
 	note_idle(hc);
 	conn_want(hc->conn, true, hc->out.n > 0);

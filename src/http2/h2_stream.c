@@ -8,17 +8,29 @@ enum {
 	FIELDS_FIRST = 12,   /* fields that a header list is expected to have */
 	FIELD_OVERHEAD = 32, /* RFC 9113 6.5.2 */
 	RESPONSE_FIELDS_MAX = 40,
+	KEPT_BYTES =
+		16384 + 64, /* a frame of DATA (RFC 9113 4.2), and what a message has around it */
+	KEPT_MIN = 4096,
+	KEPT = 8,
 };
 
 static const struct h2_stream_ops no_ops;
 
 /* ---- chunks and the queue of them ---- */
 
+/* Those that nobody has. One thread. */
+static struct h2_chunk *spare[KEPT];
+static size_t n_spare;
+
 struct h2_chunk *h2_chunk_new(size_t n)
 {
-	struct h2_chunk *c = xmalloc(sizeof *c + n);
+	bool kept = n >= KEPT_MIN && n <= KEPT_BYTES;
+	struct h2_chunk *c = kept && n_spare > 0
+				     ? spare[--n_spare]
+				     : xmalloc(sizeof *c + (kept ? (size_t)KEPT_BYTES : n));
 
 	c->refs = 1;
+	c->kept = kept;
 	c->n = n;
 	return c;
 }
@@ -31,7 +43,11 @@ struct h2_chunk *h2_chunk_ref(struct h2_chunk *c)
 
 void h2_chunk_unref(struct h2_chunk *c)
 {
-	if (c != NULL && --c->refs == 0)
+	if (c == NULL || --c->refs > 0)
+		return;
+	if (c->kept && n_spare < KEPT)
+		spare[n_spare++] = c;
+	else
 		free(c);
 }
 

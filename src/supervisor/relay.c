@@ -10,15 +10,14 @@
 #include "base/str.h"
 #include "base/util.h"
 #include "supervisor/relay.h"
+#include "supervisor/relay_frame.h"
 #include "supervisor/tell.h"
 
 #define RPC "/openshell.v1.OpenShell/RelayStream"
 
-typedef Openshell__V1__RelayFrame relay_frame;
-
 enum {
-	FRAME_BYTES = 16384, /* of the target's in one frame (contract 3.4) */
-	FRAMES_A_TURN = 16,  /* then others have theirs */
+	FRAMES_A_TURN =
+		4, /* then they are written, and others have theirs; h2_chunk_new has as many again */
 	CHANNEL_ID_MAX = 256,
 };
 
@@ -50,9 +49,8 @@ struct relay {
 	struct source source; /* fd -1: there is none yet */
 	struct grpc_rpc *rpc;
 	struct later end;
-	uint8_t *held; /* what the target said and the call has no room for */
-	size_t n_held;
-	struct buf waiting; /* what the gateway said and the target has no room for */
+	struct h2_chunk *held; /* a frame of the target's that the call has no room for */
+	struct buf waiting;    /* what the gateway said and the target has no room for */
 	bool target_ended, gateway_ended;
 	uint64_t out, in; /* bytes to the gateway, to the target */
 };
@@ -84,7 +82,7 @@ static void relay_free(struct relay *r)
 	if (r->source.fd >= 0)
 		close(r->source.fd);
 	buf_fini(&r->waiting);
-	free(r->held);
+	h2_chunk_unref(r->held);
 	free(r->channel_id);
 	free(r);
 }
@@ -125,20 +123,11 @@ static void finish(struct relay *r, const char *why)
 /* Both directions have ended, and all is through. */
 static void finish_if_done(struct relay *r)
 {
-	if (r->target_ended && r->gateway_ended && r->n_held == 0 && r->waiting.n == 0)
+	if (r->target_ended && r->gateway_ended && r->held == NULL && r->waiting.n == 0)
 		finish(r, "both sides have ended");
 }
 
 /* ---- from the target to the gateway ---- */
-
-static bool send_bytes(struct relay *r, const uint8_t *p, size_t n)
-{
-	relay_frame f = OPENSHELL__V1__RELAY_FRAME__INIT;
-
-	f.payload_case = OPENSHELL__V1__RELAY_FRAME__PAYLOAD_DATA;
-	f.data = (ProtobufCBinaryData){.len = n, .data = (uint8_t *)p};
-	return grpc_rpc_send(r->rpc, &f);
-}
 
 static void watch(struct relay *r)
 {
@@ -146,7 +135,7 @@ static void watch(struct relay *r)
 
 	if (r->state == OVER)
 		return;
-	if (!r->target_ended && r->n_held == 0)
+	if (!r->target_ended && r->held == NULL)
 		events |= EPOLLIN;
 	if (r->waiting.n > 0)
 		events |= EPOLLOUT;
@@ -166,37 +155,42 @@ static void target_has_ended(struct relay *r)
 	finish_if_done(r);
 }
 
+/* False when there is nothing more to read, or no room for it. */
+static bool read_frame(struct relay *r)
+{
+	uint8_t *room;
+	struct h2_chunk *c = relay_frame_new(&room);
+	ssize_t n = read(r->source.fd, room, RELAY_DATA_MAX);
+
+	if (n <= 0) {
+		h2_chunk_unref(c);
+		if (n == 0 || (errno != EAGAIN && errno != EINTR))
+			target_has_ended(r); /* one that resets its connection has ended too */
+		return false;
+	}
+	r->out += (size_t)n;
+	c = relay_frame_pack(c, (size_t)n);
+	if (!grpc_rpc_send_packed(r->rpc, c)) {
+		r->held = c;
+		return false;
+	}
+	h2_chunk_unref(c);
+	return (size_t)n == RELAY_DATA_MAX;
+}
+
 static void read_target(struct relay *r)
 {
-	uint8_t bytes[FRAME_BYTES];
-
-	for (int i = 0; i < FRAMES_A_TURN; i++) {
-		ssize_t n = read(r->source.fd, bytes, sizeof bytes);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
-		if (n <= 0) { /* a target that resets its connection has ended too */
-			target_has_ended(r);
-			return;
-		}
-		r->out += (size_t)n;
-		if (!send_bytes(r, bytes, (size_t)n)) {
-			r->held = xmalloc((size_t)n);
-			memcpy(r->held, bytes, (size_t)n);
-			r->n_held = (size_t)n;
-			return;
-		}
-	}
+	for (int i = 0; i < FRAMES_A_TURN && read_frame(r); i++)
+		;
 }
 
 static void writable(struct grpc_rpc *rpc)
 {
 	struct relay *r = grpc_rpc_user(rpc);
 
-	if (r->n_held == 0 || r->state == OVER || !send_bytes(r, r->held, r->n_held))
+	if (r->held == NULL || r->state == OVER || !grpc_rpc_send_packed(rpc, r->held))
 		return;
-	free(steal(&r->held));
-	r->n_held = 0;
+	h2_chunk_unref(steal(&r->held));
 	watch(r);
 }
 
@@ -232,22 +226,24 @@ static void flush_target(struct relay *r)
 	gateway_is_through(r);
 }
 
-static void heard(struct grpc_rpc *rpc, void *message)
+static void heard(struct grpc_rpc *rpc, struct str message)
 {
 	struct relay *r = grpc_rpc_user(rpc);
-	const relay_frame *f = message;
+	struct str data;
 
 	if (r->state == OVER)
 		return;
-	if (f->payload_case != OPENSHELL__V1__RELAY_FRAME__PAYLOAD_DATA) {
-		finish(r, "the gateway sent a frame without data");
+	enum relay_frame what = relay_frame_read(message, &data);
+	if (what != RELAY_FRAME_DATA) {
+		finish(r, what == RELAY_FRAME_OTHER ? "the gateway sent a frame without data"
+						    : "the gateway sent a malformed frame");
 		return;
 	}
-	r->in += f->data.len;
-	size_t n = f->data.len > 0 ? write_target(r, f->data.data, f->data.len) : 0;
-	if (n == f->data.len)
+	r->in += data.n;
+	size_t n = data.n > 0 ? write_target(r, data.p, data.n) : 0;
+	if (n == data.n)
 		return;
-	must(buf_add(&r->waiting, f->data.data + n, f->data.len - n));
+	must(buf_add(&r->waiting, data.p + n, data.n - n));
 	grpc_rpc_pause(rpc);
 	watch(r);
 }
@@ -275,7 +271,7 @@ static void ended(struct grpc_rpc *rpc, enum grpc_status status, struct str text
 	}
 	r->gateway_ended = true;
 	r->target_ended = true; /* who would hear it? */
-	r->n_held = 0;
+	h2_chunk_unref(steal(&r->held));
 	gateway_is_through(r);
 }
 
@@ -287,7 +283,7 @@ static void flow(struct source *s, uint32_t events)
 
 	if (events & EPOLLOUT)
 		flush_target(r);
-	if (r->state != OVER && !r->target_ended && r->n_held == 0)
+	if (r->state != OVER && !r->target_ended && r->held == NULL)
 		read_target(r);
 	watch(r);
 }
@@ -295,16 +291,15 @@ static void flow(struct source *s, uint32_t events)
 /* The gateway claims the relay when it hears its id, and says nothing before that. */
 static void start_flow(struct relay *r)
 {
-	static const struct grpc_rpc_ops ops = {.message = heard,
+	static const struct grpc_rpc_ops ops = {.bytes = heard,
 						.writable = writable,
 						.server_done = gateway_has_ended,
 						.ended = ended};
 	const struct grpc_rpc_config rpc = {
 		.path = RPC,
-		.out = &openshell__v1__relay_frame__descriptor,
 		.streams = true,
 	};
-	relay_frame f = OPENSHELL__V1__RELAY_FRAME__INIT;
+	Openshell__V1__RelayFrame f = OPENSHELL__V1__RELAY_FRAME__INIT;
 	Openshell__V1__RelayInit init = OPENSHELL__V1__RELAY_INIT__INIT;
 
 	timer_stop(r->all->config.loop, &r->late);

@@ -476,6 +476,7 @@ int session_main(int argc, char **argv)
 		measure_relays(MIN(asked_relays, (int)RELAYS_MAX), asked_seconds);
 		fflush(stdout);
 	}
+	loop_del(loop, &leader); /* its end would be told again and again */
 	kill(pid, SIGTERM);
 	loop_run(loop); /* until its end is reported */
 	waitpid(pid, NULL, 0);

@@ -209,6 +209,14 @@ static void call(void)
 	call_with(false);
 }
 
+static char bytes_seen[40];
+
+static void on_bytes(struct grpc_rpc *r UNUSED, struct str message)
+{
+	messages++;
+	snprintf(bytes_seen, sizeof bytes_seen, "%.*s", STR_FMT(message));
+}
+
 #define GRPC_TYPE                                                                                  \
 	{                                                                                          \
 		STR("content-type"), STR("application/grpc")                                       \
@@ -432,4 +440,32 @@ TEST(a_call_started_at_the_end_is_ended_before_the_channel)
 	EQ(status, GRPC_UNAVAILABLE);
 	EQ(ends_when_lost, 2);
 	tear_down();
+}
+
+TEST(messages_may_be_had_and_sent_as_bytes)
+{
+	static const struct grpc_rpc_ops as_bytes = {.bytes = on_bytes, .ended = on_ended};
+	const struct grpc_rpc_config cfg = {.path = "/t.T/M", .streams = true};
+	struct h2_chunk *c = h2_chunk_new(GRPC_RPC_HEAD + 5);
+
+	say.http = 200;
+	say.header[0] = (struct h2_field)GRPC_TYPE;
+	say.body = "\0\0\0\0\2ab\0\0\0\0\10no\377proto";
+	say.n = 20;
+	say.trailer[0] = (struct h2_field){STR("grpc-status"), STR("0")};
+	set_up();
+	ended = false;
+	messages = 0;
+	struct grpc_rpc *r = grpc_rpc_start(channel, &cfg, &as_bytes, NULL);
+	memcpy(c->bytes + GRPC_RPC_HEAD, "hello", 5);
+	OK(grpc_rpc_send_packed(r, c));
+	MEMEQ(c->bytes, "\0\0\0\0\5hello", 10);
+	h2_chunk_unref(c);
+	grpc_rpc_half_close(r);
+	while (!ended)
+		loop_run(loop);
+	tear_down();
+	EQ(status, GRPC_OK);
+	EQ(messages, 2);
+	STREQ(bytes_seen, "no\377proto");
 }
