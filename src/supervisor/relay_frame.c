@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "grpc/client.h"
 #include "supervisor/relay_frame.h"
 
 enum {

@@ -7,7 +7,7 @@
 #define OPENSHELL_SUPERVISOR_RELAY_FRAME_H
 
 #include "base/str.h"
-#include "http2/h2.h"
+#include "grpc/client.h"
 
 enum {
 	/* Of data in one frame: contract 3.4 has 16 KiB, and one byte less has a length of two bytes, so that
