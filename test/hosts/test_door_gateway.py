@@ -205,6 +205,7 @@ class SessionTest(WithGateway, RootPocket, unittest.TestCase):
         to = self.gateway(tokens=["a-token-of-this-test"])
         process = self.begin(to, environment=[("OPENSHELL_SANDBOX_TOKEN", "a-token-of-this-test")])
         self.accepted(to, process)
+        found = dict(line.strip().split("=", 1) for line in iter(process.stdout.readline, "\n") if "=" in line)
         below = {process.pid}
         for _ in range(3):  # keeper, nursery and workload; what the workload starts
             below |= {pid for pid, parent in parents() if parent in below}
@@ -388,17 +389,17 @@ class ProvidersTest(WithGateway, RootPocket, unittest.TestCase):
             provider_env_revision=3,
             non_secret_environment_keys=["REGION"],
         )
-        process = self.begin(to, "env; sleep 60 & wait")
+        process = self.begin(to, "env; echo; sleep 60 & wait")
         self.until(process, "CONFIG:LOADED [INFO] Fetched provider environment [env_count:3]")
         self.until(process, "CONFIG:SKIPPED [MED] Provider variables left out: no names, reserved, or too large [count:1]")
         self.accepted(to, process)
+        found = dict(line.strip().split("=", 1) for line in iter(process.stdout.readline, "\n") if "=" in line)
         below = {process.pid}
         for _ in range(4):
             below |= {pid for pid, parent in parents() if parent in below}
         for pid in below:
             self.assertFalse(has_in_memory(pid, b"the-secret-itself"), pid)
         self.finish(process)
-        found = dict(line.split("=", 1) for line in process.stdout.read().splitlines() if "=" in line)
         self.assertEqual(found["API_KEY"], "openshell:resolve:env:v3_API_KEY")
         self.assertEqual(found["REGION"], "here")
         self.assertTrue(found["HTTPS_PROXY"].startswith("http://"))
