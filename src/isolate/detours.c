@@ -171,6 +171,6 @@ void detours_open(struct detours *d, struct err *why)
 	/* the queue is there before anything goes into it: without a reader that would be dropped */
 	if (nfqueue_open(DETOUR_QUEUE_MAX, &d->queue, why) < 0)
 		return;
-	if (pocket_hold_connections(why) < 0)
+	if (pocket_hold_connections(d->queue, why) < 0)
 		close(steal_fd(&d->queue));
 }

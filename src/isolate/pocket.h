@@ -23,8 +23,8 @@ enum { POCKET_LOG_GROUP = 77 }; /* of NFLOG, within the namespace */
  * chain is in place; when it is not, *why says why, and the pocket is good all the same. */
 int pocket_set_up(bool *refuses, struct err *why, struct err *e);
 
-/* On top of that chain: the first packet of a connection that it will refuse waits in queue 0 (nfqueue.h), which
- * must be bound already, until that lets it go on to be refused. */
-int pocket_hold_connections(struct err *e);
+/* On top of that chain: the first packet of a connection that it will refuse waits in queue 0 (nfqueue.h), whose
+ * socket this is, until that lets it go on to be refused. */
+int pocket_hold_connections(int queue, struct err *e);
 
 #endif

@@ -22,8 +22,8 @@
  * kernel that lacks it still refuses (pocket_make_chain tries both ways).
  *
  * `hold` comes later and may be missing (pocket_hold_connections). What it queues goes on to `output` when it is let
- * go, marked, so that it is not logged again. Kernels without the `queue` expression have the same as a target of
- * iptables (nft_compat).
+ * go, marked, so that it is not logged again. It is iptables' target (nft_compat), or where that is missing the `queue`
+ * expression; kernels have one, the other or both.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -237,13 +237,10 @@ static void write_queue_target(struct nl_batch *b)
 	end_expression(b, target);
 }
 
-static int try_to_hold(void (*write)(struct nl_batch *b), struct err *e)
+static int try_to_hold(int fd, void (*write)(struct nl_batch *b), struct err *e)
 {
-	_cleanup_close_ int fd = nl_open(NETLINK_NETFILTER, e);
 	struct nl_batch b;
 
-	if (fd < 0)
-		return -1;
 	nl_begin(&b);
 	bracket(&b, "begin a transaction", NFNL_MSG_BATCH_BEGIN);
 	write_hook(&b, HOLD, -1);
@@ -256,11 +253,14 @@ static int try_to_hold(void (*write)(struct nl_batch *b), struct err *e)
 	return nl_exchange(fd, &b, e);
 }
 
-int pocket_hold_connections(struct err *e)
+/* By the socket that stays: when one is closed behind a transaction, or a transaction fails, the kernel waits for
+ * all processors (synchronize_rcu), which is some milliseconds of a sandbox's start. */
+int pocket_hold_connections(int queue, struct err *e)
 {
-	if (try_to_hold(write_queue, e) == 0)
+	if (try_to_hold(queue, write_queue_target, e) == 0)
 		return 0;
-	return try_to_hold(write_queue_target, e);
+	_cleanup_close_ int fd = nl_open(NETLINK_NETFILTER, e);
+	return fd < 0 ? -1 : try_to_hold(fd, write_queue, e);
 }
 
 void pocket_write_chain(struct nl_batch *b)

@@ -161,7 +161,7 @@ static int hold_by_queue(void)
 	int queue, r = refuse_by_nftables();
 	struct err e = {0};
 
-	if (r == 0 && (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(&e) < 0))
+	if (r == 0 && (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(queue, &e) < 0))
 		return e.code;
 	return r;
 }

@@ -276,7 +276,7 @@ TEST(nfqueue_a_connection_waits_and_is_refused)
 	struct err e;
 	char byte;
 
-	if (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(&e) < 0)
+	if (nfqueue_open(1, &queue, &e) < 0 || pocket_hold_connections(queue, &e) < 0)
 		SKIP("no connection waits here: %s", e.text);
 	OK(fcntl(queue, F_GETFD) & FD_CLOEXEC);
 	OK(fcntl(queue, F_GETFL) & O_NONBLOCK);
