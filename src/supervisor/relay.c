@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +21,9 @@ enum {
 };
 
 /*
- *   ASKED --keeper's socket--> CONNECTING --connected--> FLOWING --both have ended--> OVER
- *     |                            |                        |                           ^
- *     +----------------------------+------------------------+---------------------------+
- *                                                    refused, too late, broken
+ *   CONNECTING --connected--> FLOWING --both have ended--> OVER
+ *        |                       |                           ^
+ *        +-----------------------+---------------------------+   refused, too late, broken
  *
  *   OVER is for the rest of a turn: those who call us are not through with it.
  *
@@ -33,7 +31,7 @@ enum {
  *     from the target    read --queue full--> held --room--> read ... its end: half_close
  *     from the gateway   written --target full--> paused --room--> written ... its end: shutdown
  */
-enum state { ASKED, CONNECTING, FLOWING, OVER };
+enum state { CONNECTING, FLOWING, OVER };
 
 struct relay {
 	struct relays *all;
@@ -44,8 +42,7 @@ struct relay {
 	struct gateway_link *gateway;
 	relay_answer_fn *answer;
 	void *owner;
-	struct keeper_call call;
-	struct timer late;
+	struct inside_dial dial;
 	struct source source; /* fd -1: there is none yet */
 	struct grpc_rpc *rpc;
 	struct later end;
@@ -73,8 +70,7 @@ static void relay_free(struct relay *r)
 	list_del(&r->link);
 	if (--r->all->n == 0 && r->all->idle != NULL)
 		loop_later(l, &r->all->told);
-	keeper_cancel(&r->call);
-	timer_stop(l, &r->late);
+	inside_dial_cancel(&r->dial);
 	loop_later_cancel(&r->end);
 	if (r->rpc != NULL)
 		grpc_rpc_cancel(r->rpc);
@@ -97,8 +93,7 @@ static void over(struct relay *r)
 	struct loop *l = r->all->config.loop;
 
 	r->state = OVER;
-	keeper_cancel(&r->call);
-	timer_stop(l, &r->late);
+	inside_dial_cancel(&r->dial);
 	loop_del(l, &r->source);
 	loop_later(l, &r->end);
 }
@@ -302,7 +297,6 @@ static void start_flow(struct relay *r)
 	Openshell__V1__RelayFrame f = OPENSHELL__V1__RELAY_FRAME__INIT;
 	Openshell__V1__RelayInit init = OPENSHELL__V1__RELAY_INIT__INIT;
 
-	timer_stop(r->all->config.loop, &r->late);
 	r->state = FLOWING;
 	r->source.ready = flow;
 	tell_relay_open(r->all->config.events, r->channel_id, r->target);
@@ -315,73 +309,16 @@ static void start_flow(struct relay *r)
 	watch(r);
 }
 
-static void connected(struct source *s, uint32_t events UNUSED)
+static void connected(struct inside_dial *d, int fd, const struct err *why)
 {
-	struct relay *r = container_of(s, struct relay, source);
-	socklen_t n = sizeof(int);
-	struct err why;
-	int error = 0;
+	struct relay *r = container_of(d, struct relay, dial);
 
-	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-		error = errno;
-	if (error == 0) {
-		start_flow(r);
+	if (fd < 0) {
+		refuse(r, why->text);
 		return;
 	}
-	err_set(&why, error, "connect to %s: %s", r->target, strerror(error));
-	refuse(r, why.text);
-}
-
-/* Takes fd. */
-static void connecting(struct relay *r, int fd)
-{
-	struct err e;
-
-	r->state = CONNECTING;
 	r->source.fd = fd;
-	r->source.ready = connected;
-	if (loop_add(r->all->config.loop, &r->source, EPOLLOUT, &e) < 0)
-		refuse(r, e.text);
-}
-
-static void made(struct keeper_call *c, int result, const struct err *why)
-{
-	struct relay *r = container_of(c, struct relay, call);
-
-	if (result < 0)
-		refuse(r, why->text);
-	else
-		connecting(r, result);
-}
-
-static void is_late(struct timer *t)
-{
-	struct relay *r = container_of(t, struct relay, late);
-
-	refuse(r, "the target did not take the connection in time");
-}
-
-int relay_target(const Openshell__V1__TcpRelayTarget *t, struct sockaddr_storage *to, socklen_t *n,
-		 struct err *e)
-{
-	const char *host = streq(t->host, "localhost") ? "127.0.0.1" : t->host;
-	struct sockaddr_in in = {.sin_family = AF_INET};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-	bool v4 = inet_pton(AF_INET, host, &in.sin_addr) == 1;
-
-	if (str_empty(host))
-		return err_set(e, EINVAL, "tcp target host is required");
-	if (v4 ? (ntohl(in.sin_addr.s_addr) >> 24) != 127
-	       : inet_pton(AF_INET6, host, &in6.sin6_addr) != 1 ||
-			    !IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr))
-		return err_set(e, EACCES, "tcp target host must be loopback");
-	if (t->port == 0 || t->port > UINT16_MAX)
-		return err_set(e, EINVAL, "tcp target port must be between 1 and 65535");
-	in.sin_port = in6.sin6_port = htons((uint16_t)t->port);
-	*to = (struct sockaddr_storage){0};
-	*n = v4 ? sizeof in : sizeof in6;
-	memcpy(to, v4 ? (const void *)&in : &in6, *n);
-	return 0;
+	start_flow(r);
 }
 
 /* A socket that is connected, or refused, at once. */
@@ -407,8 +344,6 @@ static int connect_sshd(const char *socket_path, int *out, struct err *e)
 
 static void begin(struct relay *r, const Openshell__V1__RelayOpen *what)
 {
-	struct sockaddr_storage to;
-	socklen_t n;
 	struct err e;
 	int fd = -1;
 
@@ -427,9 +362,8 @@ static void begin(struct relay *r, const Openshell__V1__RelayOpen *what)
 		refuse(r, "the sandbox has ended");
 		return;
 	}
-	timer_set(r->all->config.loop, &r->late, RELAY_CONNECT_MS);
-	if (relay_target(what->tcp, &to, &n, &e) < 0 ||
-	    keeper_connect(r->all->config.keeper, (struct sockaddr *)&to, n, &r->call, &e) < 0)
+	if (inside_dial(&r->dial, r->all->config.loop, r->all->config.keeper, what->tcp->host,
+			what->tcp->port, &e) < 0)
 		refuse(r, e.text);
 }
 
@@ -467,8 +401,7 @@ void relay_open(struct relays *all, struct gateway_link *link, const Openshell__
 	r->gateway = link;
 	r->answer = answer;
 	r->owner = owner;
-	r->call.done = made;
-	r->late.fire = is_late;
+	r->dial.done = connected;
 	r->end.run = run_end;
 	r->source = (struct source){.fd = -1, .name = "relay"};
 	r->waiting = BUF_INIT(GATEWAY_MESSAGE_MAX);
@@ -522,7 +455,7 @@ void relays_keeper_goes(struct relays *all)
 		return;
 	all->config.keeper = NULL;
 	list_each(r, &all->open, struct relay, link) {
-		if (r->state == ASKED)
+		if (r->state == CONNECTING)
 			refuse(r, "the sandbox has ended");
 	}
 }

@@ -15,12 +15,10 @@
 #include "ocsf/ocsf.h"
 #include "openshell.pb-c.h"
 #include "supervisor/gateway.h"
+#include "supervisor/inside.h"
 
 enum {
 	RELAYS_MAX = 32, /* at once (gateway contract 2.1: the gateway's own limit for a sandbox) */
-	/* From the gateway's word until the target is connected; ours: the gateway gives up after 10 s
-	 * (contract 0, 3). */
-	RELAY_CONNECT_MS = 8000,
 };
 
 struct relays;
@@ -52,9 +50,5 @@ void relays_drop(struct relays *r);
 void relays_finish(struct relays *r, void (*idle)(void *owner), void *owner);
 /* The keeper is about to be freed: what it was asked for is refused, as is what comes. Takes NULL. */
 void relays_keeper_goes(struct relays *r);
-
-/* Where a relay may lead, inside: a loopback address. Pure; the errors are those of the contract. */
-int relay_target(const Openshell__V1__TcpRelayTarget *t, struct sockaddr_storage *to, socklen_t *n,
-		 struct err *e);
 
 #endif

@@ -59,10 +59,7 @@ static void end_channel(struct channel *ch)
 
 	hang_up(ch);
 	keeper_cancel(&ch->call);
-	timer_stop(loop_of(s), &ch->timer);
-	loop_del(loop_of(s), &ch->source);
-	if (ch->state == CHANNEL_AWAITING)
-		close(ch->source.fd);
+	inside_dial_cancel(&ch->dial);
 	close_streams(ch);
 	list_del(&ch->link);
 	s->n_channels--;
@@ -388,6 +385,7 @@ static void end_program(struct channel *ch)
 	} else if (ch->state == CHANNEL_STARTING || ch->state == CHANNEL_CONNECTING) {
 		err_set(&e, ESHUTDOWN, "the sandbox has ended");
 		keeper_cancel(&ch->call);
+		inside_dial_cancel(&ch->dial);
 		ssh_channel_refused(ch, &e);
 	}
 }

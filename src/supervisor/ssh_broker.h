@@ -30,10 +30,6 @@
 #include "supervisor/environment.h"
 #include "supervisor/main_session.h"
 
-enum {
-	SSH_CONNECT_MS = 10000, /* for a connection inside, which is on loopback; ours */
-};
-
 struct ssh_broker;
 
 struct ssh_broker_config {

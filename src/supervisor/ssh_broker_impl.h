@@ -11,11 +11,12 @@
 #include "base/list.h"
 #include "net/fdpass.h"
 #include "ssh/broker.h"
+#include "supervisor/inside.h"
 #include "supervisor/ssh_broker.h"
 
 /*
  *	STARTING --the keeper has started it--> RUNNING --it ended--> OVER
- *	CONNECTING --the keeper has a socket--> AWAITING --it is connected, and handed over--> OPEN
+ *	CONNECTING --it is connected, and handed over--> OPEN
  *	ATTACHED
  *
  *	all of them --SSH_CLOSE, SSH_REFUSED, the session's end--> freed
@@ -25,7 +26,6 @@ enum channel_state {
 	CHANNEL_RUNNING,
 	CHANNEL_OVER,
 	CHANNEL_CONNECTING,
-	CHANNEL_AWAITING,
 	CHANNEL_OPEN,
 	CHANNEL_ATTACHED,
 };
@@ -35,15 +35,13 @@ struct channel {
 	struct session *session;
 	uint32_t id;
 	enum channel_state state;
-	struct keeper_call call; /* STARTING, CONNECTING */
+	struct keeper_call call; /* STARTING */
 	pid_t pid;               /* RUNNING */
 	bool terminal;
 	/* STARTING: the streams, ours to be handed over; -1: none. With a terminal ours[0] is the master. */
 	int ours[3], theirs[3];
-	struct source source; /* AWAITING */
-	struct timer timer;   /* … */
-	uint16_t other_port;  /* CONNECTING, AWAITING: not 0 when ::1 is to be tried after this */
-	struct later later;   /* frees it */
+	struct inside_dial dial; /* CONNECTING */
+	struct later later;      /* frees it */
 };
 
 struct session {

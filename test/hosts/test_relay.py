@@ -88,7 +88,7 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
         self.assertEqual(read_all(relay.socket), b"bye")
 
     def test_refused(self):
-        self.assertRegex(self.refused(tcp=("127.0.0.1", 9)), "127.0.0.1:9: Connection refused")
+        self.assertRegex(self.refused(tcp=("127.0.0.1", 9)), "port 9 inside: Connection refused")
         self.assertEqual(self.refused(tcp=("", 80)), "tcp target host is required")
         for host in ("10.0.0.1", "example.com", "0.0.0.0", "::", "127.0.0.1.nip.io"):
             self.assertEqual(self.refused(tcp=(host, 80)), "tcp target host must be loopback")
