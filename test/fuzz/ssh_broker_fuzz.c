@@ -1,8 +1,8 @@
 /* What a session of the sshd asks the supervisor for; the first byte says how many descriptors came with it. */
 #include <stdint.h>
 
+#include "../../src/supervisor/inside.c"
 #include "../../src/supervisor/ssh_broker.c"
-#include "../../src/supervisor/ssh_inside.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
