@@ -281,6 +281,7 @@ int supervisor_run(const struct sandbox_options *o)
 	} else {
 		s.status = loop_run(s.loop);
 	}
+	uplink_last_words(&s.uplink);
 	release(&s);
 	return s.status;
 }

@@ -150,6 +150,34 @@ void uplink_report(struct uplink *u, int exit_code, void (*done)(void *owner), v
 	gateway_session_finish(u->session, session_is_over, u);
 }
 
+static void said(void *owner)
+{
+	loop_stop(owner, 0);
+}
+
+void uplink_last_words(struct uplink *u)
+{
+	struct loop *l = NULL;
+	struct resolver *r = NULL;
+	struct err ignored;
+
+	if (u->loop != NULL || u->boot.config == NULL)
+		return;
+	if (loop_new(&l, &ignored) == 0 && resolver_new(&r, l, &ignored) == 0) {
+		log_push_start(u->logs, &(struct log_push_config){
+						.loop = l,
+						.resolver = r,
+						.gateway = &u->gateway,
+						.sandbox_id = u->options->sandbox_id,
+					});
+		log_push_finish(u->logs, said, l);
+		loop_run(l);
+	}
+	log_push_free(steal(&u->logs));
+	resolver_free(r);
+	loop_free(l);
+}
+
 void uplink_fini(struct uplink *u)
 {
 	if (!u->used)

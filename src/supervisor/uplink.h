@@ -53,6 +53,9 @@ int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct ke
 /* Ends the session, once the relays have delivered what they have, tells how the main process ended, and sends the
  * rest of the log; reported is called once, when the gateway knows or does not want to, and the log has had its time. */
 void uplink_report(struct uplink *u, int exit_code, void (*reported)(void *owner), void *owner);
+/* Where the sandbox ends before uplink_start: what was told goes to the gateway all the same, as far as it was heard
+ * of before. Blocks, for LOG_PUSH_FINISH_MS at most; else it does nothing. */
+void uplink_last_words(struct uplink *u);
 /* All of it; before its loop. An uplink of zeroes is released too. */
 void uplink_fini(struct uplink *u);
 

@@ -4,7 +4,7 @@ import unittest
 
 from door import RootPocket
 from gateway import Code
-from runner import eventually
+from runner import WAIT, eventually
 from test_door_gateway import ID, LONG, WithGateway
 
 
@@ -32,6 +32,30 @@ class LogsTest(WithGateway, RootPocket, unittest.TestCase):
         self.assertEqual({line.source for batch in to.log_batches for line in batch.logs}, {"sandbox"})
         self.assertEqual(len(to.log_calls), 1)
 
+    def test_a_sandbox_that_does_not_start(self):
+        """Before the wall, and when its command cannot be run: why is at the gateway, who never had a session."""
+        to = self.gateway()
+        token = ("OPENSHELL_SANDBOX_TOKEN", "token-1")
+        process = self.begin(to, environment=[token, ("OPENSHELL_SANDBOX_UID", "1000")])
+        self.ended(process, 1)
+        self.assertIn("CONFIG:LOADING", self.messages(to)[0])
+        self.assertIn("the sandbox cannot start", self.messages(to)[-1])
+        self.assertIn("OPENSHELL_SANDBOX_GID", self.messages(to)[-1])
+        to.log.clear()
+        self.options = [*self.options, "--workdir", "/not/there"]
+        process = self.begin(to)
+        self.ended(process, 1)
+        self.has(to, "the sandbox's command cannot be run")
+        self.assertEqual(to.sessions, [])
+
+    def test_a_gateway_that_never_hears_why_it_does_not_start(self):
+        to = self.gateway()
+        to.failures["PushSandboxLogs"] = 9 * [(Code.UNAVAILABLE, "away")]
+        self.options = [*self.options, "--workdir", "/not/there"]
+        process = self.begin(to)
+        self.ended(process, 1)
+        self.assertEqual(to.log, [])
+
     def test_a_gateway_that_does_not_take_it_at_first(self):
         to = self.gateway()
         to.failures["PushSandboxLogs"] = [(Code.UNAVAILABLE, "not yet")]
@@ -44,13 +68,21 @@ class LogsTest(WithGateway, RootPocket, unittest.TestCase):
         self.assertNotIn("pushed", "".join(self.messages(to)))
 
     def test_a_token_that_is_refused_ends_it(self):
+        """When it is again and again: one that is renewed meanwhile counts."""
         to = self.gateway()
-        to.failures["PushSandboxLogs"] = [(Code.UNAUTHENTICATED, "who are you")]
+        to.failures["PushSandboxLogs"] = 2 * [(Code.UNAUTHENTICATED, "who are you")]
         process = self.begin(to)
-        self.until(process, "log push disabled after authentication failure")
-        self.accepted(to, process)
+        self.has(to, "PROC:LAUNCH")
         self.finish(process)
-        self.assertEqual((len(to.log_calls), to.log), (1, []))
+        self.assertIn("CONFIG:LOADING", self.messages(to)[0])
+        to = self.gateway()
+        to.failures["PushSandboxLogs"] = 9 * [(Code.UNAUTHENTICATED, "who are you")]
+        process = self.begin(to)
+        self.accepted(to, process)
+        disabled = "log push disabled after authentication failure"
+        eventually(lambda: any(disabled in line for line in process.said), seconds=6 * WAIT)
+        self.finish(process)
+        self.assertEqual((len(to.log_calls), to.log), (5, []))
 
     def test_one_that_is_away_for_long(self):
         """No more than some lines are kept; that others are lost is said where they are missing."""
