@@ -28,7 +28,7 @@ struct line {
  *                       |   v       v                              |
  *                      PAUSING <----+   lost, refused              |
  *                          \--------\--- finish, and too late -----+
- *   any --the token is refused--> OFF
+ *   any --the token is refused, again and again--> OFF
  *
  *   A stream has no receipts. So what was sent is kept for as long as a gateway needs to refuse the call, and sent
  *   again when it does: ring[0 … sent) of the lines.
@@ -52,7 +52,8 @@ struct log_push {
 	struct timer timer; /* PAUSING: the next try; OPEN: the batch is as old as it may be */
 	struct later send, end;
 	int64_t pause_ms;
-	bool told; /* that it does not work */
+	bool told;    /* that it does not work */
+	int refusals; /* of the token, since lines were taken */
 
 	void (*done)(void *owner); /* of finish */
 	void *owner;
@@ -227,7 +228,7 @@ static void ended(struct grpc_rpc *r, enum grpc_status status, struct str text)
 		return;
 	}
 	err_set(&why, EIO, "PushSandboxLogs: %s: %.*s", grpc_status_name(status), STR_FMT(text));
-	if (status == GRPC_UNAUTHENTICATED) { /* contract 2.7 */
+	if (status == GRPC_UNAUTHENTICATED && ++p->refusals == LOG_PUSH_REFUSALS) {
 		speak(p, LOG_WARN, "log push disabled after authentication failure", why.text);
 		turn_off(p);
 		return;
@@ -322,6 +323,7 @@ static void arrived(struct log_push *p)
 	if (p->lost > 0)
 		keep_loss(p, wall_ms());
 	p->pause_ms = LOG_PUSH_PAUSE_MIN_MS;
+	p->refusals = 0;
 	if (p->told)
 		speak(p, LOG_INFO, "the log is pushed to the gateway again", "it takes it");
 	p->told = false;

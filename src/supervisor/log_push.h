@@ -21,6 +21,9 @@ enum {
 	LOG_PUSH_PAUSE_MIN_MS = 1000,
 	LOG_PUSH_PAUSE_MAX_MS = 30000,
 	LOG_PUSH_FINISH_MS = 1500, /* ours: for the last lines */
+	/* Of the token, and then it is not tried again (contract 2.7, where the first is the last). Ours: a machine
+	 * that slept, or a gateway that was away, for longer than the token's life gets here before the renewal. */
+	LOG_PUSH_REFUSALS = 5,
 };
 
 struct log_push;
