@@ -90,4 +90,6 @@ $(P)/lib/lib$(1).a: $$($(1).obj)
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 $(nghttp2.obj): $(nghttp2.ver)
+# What every byte of a relay and of TLS goes through is worth some KiB.
+$(addprefix $(O)/mbedtls/library/,aes.o aesni.o aesce.o chacha20.o cipher.o gcm.o poly1305.o): override CFLAGS += -O2
 $(ssh.obj): $(ssh.ver) $(O)/ssh/config.h
