@@ -15,8 +15,7 @@
 #define RPC "/openshell.v1.OpenShell/RelayStream"
 
 enum {
-	FRAMES_A_TURN =
-		4, /* then they are written, and others have theirs; h2_chunk_new has as many again */
+	FRAMES_A_TURN = 4, /* then they are written, and others have theirs */
 	CHANNEL_ID_MAX = 256,
 };
 
@@ -46,6 +45,7 @@ struct relay {
 	struct source source; /* fd -1: there is none yet */
 	struct grpc_rpc *rpc;
 	struct later end;
+	struct timer linger;   /* nobody is there for what the gateway says */
 	struct h2_chunk *held; /* a frame of the target's that the call has no room for */
 	struct buf waiting;    /* what the gateway said and the target has no room for */
 	bool target_ended, gateway_ended;
@@ -71,6 +71,7 @@ static void relay_free(struct relay *r)
 	if (--r->all->n == 0 && r->all->idle != NULL)
 		loop_later(l, &r->all->told);
 	inside_dial_cancel(&r->dial);
+	timer_stop(l, &r->linger);
 	loop_later_cancel(&r->end);
 	if (r->rpc != NULL)
 		grpc_rpc_cancel(r->rpc);
@@ -94,6 +95,7 @@ static void over(struct relay *r)
 
 	r->state = OVER;
 	inside_dial_cancel(&r->dial);
+	timer_stop(l, &r->linger);
 	loop_del(l, &r->source);
 	loop_later(l, &r->end);
 }
@@ -199,19 +201,31 @@ static void gateway_is_through(struct relay *r)
 	finish_if_done(r);
 }
 
-/* How many of the bytes the target took; all, when it takes no more at all: what it says may still come. */
+static void has_lingered(struct timer *t)
+{
+	finish(container_of(t, struct relay, linger), "the target is gone");
+}
+
+/* How many of the bytes the target took; all, when it takes no more at all: what it says may still come. When it
+ * has said its last, too, a client that speaks on to nobody does not hold the relay for ever. */
 static size_t write_target(struct relay *r, const void *p, size_t n)
 {
 	ssize_t sent = send(r->source.fd, p, n, MSG_NOSIGNAL);
 
-	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+	if (sent >= 0)
+		return (size_t)sent;
+	if (errno == EAGAIN || errno == EINTR)
 		return 0;
-	return sent < 0 ? n : (size_t)sent;
+	if (r->target_ended && !timer_armed(&r->linger))
+		timer_set(r->all->config.loop, &r->linger, RELAY_LINGER_MS);
+	return n;
 }
 
 static void flush_target(struct relay *r)
 {
-	buf_consume(&r->waiting, write_target(r, r->waiting.p, r->waiting.n));
+	struct str waiting = buf_view(&r->waiting);
+
+	buf_consume(&r->waiting, write_target(r, waiting.p, waiting.n));
 	if (r->waiting.n > 0)
 		return;
 	buf_fini(&r->waiting);
@@ -403,6 +417,7 @@ void relay_open(struct relays *all, struct gateway_link *link, const Openshell__
 	r->owner = owner;
 	r->dial.done = connected;
 	r->end.run = run_end;
+	r->linger.fire = has_lingered;
 	r->source = (struct source){.fd = -1, .name = "relay"};
 	r->waiting = BUF_INIT(GATEWAY_MESSAGE_MAX);
 	list_add(&all->open, &r->link);

@@ -19,6 +19,8 @@
 
 enum {
 	RELAYS_MAX = 32, /* at once (gateway contract 2.1: the gateway's own limit for a sandbox) */
+	/* From the first byte for a target that has gone altogether: what it said last gets through; ours. */
+	RELAY_LINGER_MS = 3000,
 };
 
 struct relays;

@@ -61,6 +61,7 @@ class Relay:
     def __init__(self, session, channel_id):
         self.session, self.channel_id = session, channel_id
         self.socket, self.theirs = socket.socketpair()
+        self.frame = 16384  # bytes in one, at most; where it is more, just as many
         self.context, self.claimed, self.status = None, threading.Event(), None
 
     @property
@@ -87,7 +88,7 @@ class Relay:
                 pass
 
         threading.Thread(target=listen, daemon=True).start()
-        while data := self.theirs.recv(16384):
+        while data := self.theirs.recv(self.frame, socket.MSG_WAITALL if self.frame > 16384 else 0):
             yield pb.RelayFrame(data=data)
 
     def close(self):
@@ -111,14 +112,15 @@ class Gateway:
         self.relays, self.strangers = {}, []  # by channel id; ids claimed that nobody opened
         self.updates, self.statuses = [], []
         self.environment = pb.GetSandboxProviderEnvironmentResponse()
-        self.account, self.issues = None, []  # the ServiceAccount's token (True: any), and what it gets, one after the other
+        self.account, self.issues = (
+            None,
+            [],
+        )  # the ServiceAccount's token (True: any), and what it gets, one after the other
         self.server = None
         self.start()
 
     def start(self):
-        self.server = grpc.server(
-            concurrent.futures.ThreadPoolExecutor(128), options=[("grpc.so_reuseport", 0)]
-        )
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(128), options=[("grpc.so_reuseport", 0)])
         self.server.add_generic_rpc_handlers((self.handlers(),))
         address = f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
         if self.tls:
@@ -155,9 +157,7 @@ class Gateway:
                 "GetSandboxConfig": unary(self.get_config, sandbox_pb.GetSandboxConfigRequest),
                 "IssueSandboxToken": unary(self.issue, pb.IssueSandboxTokenRequest),
                 "RefreshSandboxToken": unary(self.refresh, pb.RefreshSandboxTokenRequest),
-                "GetSandboxProviderEnvironment": unary(
-                    self.get_environment, pb.GetSandboxProviderEnvironmentRequest
-                ),
+                "GetSandboxProviderEnvironment": unary(self.get_environment, pb.GetSandboxProviderEnvironmentRequest),
                 "UpdateConfig": unary(self.update_config, pb.UpdateConfigRequest),
                 "ReportPolicyStatus": unary(self.report_status, pb.ReportPolicyStatusRequest),
                 "ReportMainProcessExit": unary(self.exit, pb.ReportMainProcessExitRequest),
@@ -325,7 +325,9 @@ class Gateway:
 
 
 # what a supervisor would add to a policy, where it is there
-BASELINE = [path for path in ("/usr", "/lib", "/etc", "/app", "/var/log", "/proc", "/dev/urandom") if os.path.exists(path)]
+BASELINE = [
+    path for path in ("/usr", "/lib", "/etc", "/app", "/var/log", "/proc", "/dev/urandom") if os.path.exists(path)
+]
 
 
 def policy_of(machine, user):

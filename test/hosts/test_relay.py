@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import socket
+import struct
+import threading
 import unittest
 
 import door
@@ -26,6 +29,47 @@ def read_all(socket, hashed=None):
     return n if hashed else b"".join(parts)
 
 
+class Cutter:
+    """Between the supervisor and its gateway: cuts the connection, with a reset, once `after` more bytes came from the
+    gateway."""
+
+    def __init__(self, port):
+        self.to, self.after = port, None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        try:
+            while True:
+                theirs = self.listener.accept()[0]
+                ours = socket.create_connection(("127.0.0.1", self.to))
+                threading.Thread(target=self.pass_on, args=(theirs, ours), daemon=True).start()
+                threading.Thread(target=self.pass_on, args=(ours, theirs, True), daemon=True).start()
+        except OSError:
+            pass
+
+    def pass_on(self, source, target, cuts=False):
+        """cuts: what comes from the gateway, amid it when its time has come."""
+        try:
+            while data := source.recv(65536):
+                if cuts and self.after is not None:
+                    data, self.after = data[: self.after], self.after - len(data)
+                target.sendall(data)
+                if cuts and self.after is not None and self.after <= 0:
+                    self.after = None
+                    target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    target.close()
+                    break
+        except OSError:
+            pass
+        for s in source, target:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
 class WithRelays(WithGateway):
     def setUp(self):
         self.to = self.gateway()
@@ -40,7 +84,10 @@ class WithRelays(WithGateway):
         os.chmod(server, 0o644)
         folder = os.path.dirname(server)
         self.to.config.policy.filesystem.read_only.append(folder)
-        self.process = self.begin(self.to, f"exec python3 {server} {PORT}")
+        self.process = self.begin(self.to, f"exec python3 {server} {PORT}", url=self.url())
+
+    def url(self):
+        return self.to.url
 
     def listens(self):
         relay = self.open(b"B")
@@ -86,6 +133,31 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
         """A peer's supervisor holds its half open as long as the gateway does (contract 3.4)."""
         relay = self.open(b"B")
         self.assertEqual(read_all(relay.socket), b"bye")
+
+    def test_large_frames(self):
+        """A gateway's may have any size; what the target does not take at once waits, in order."""
+        frame = 3 << 20
+        head = f"C{16 * frame - 10}\n".encode()
+        relay = self.open()
+        relay.frame = frame
+        data = (48 * PART)[: 16 * frame - len(head)]
+        relay.socket.sendall(head + data)
+        self.assertEqual(read_all(relay.socket).decode(), hashlib.sha256(data).hexdigest())
+
+    def test_a_client_that_speaks_on_to_nobody(self):
+        """The target is gone: so is the relay, soon, though the client never ends."""
+        relay = self.open(b"B")
+        self.assertEqual(read_all(relay.socket), b"bye")
+
+        def over():
+            try:
+                relay.socket.sendall(b"hello?")
+            except OSError:
+                return True
+            return any(f"relay closed (channel_id={relay.channel_id}" in line for line in self.process.said)
+
+        eventually(over, lambda: "".join(self.process.said), pause=0.1)
+        self.until(self.process, f"relay closed (channel_id={relay.channel_id}")
 
     def test_refused(self):
         self.assertRegex(self.refused(tcp=("127.0.0.1", 9)), "port 9 inside: Connection refused")
@@ -136,6 +208,16 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
             self.assertEqual(read_all(relay.socket), b"")
         self.assertTrue(eventually(self.listens, "there is room again"))
 
+    def test_a_flood(self):
+        """40 that are asked for in one breath: 32 are served, the others told why not."""
+        relays = [self.open(b"E") for _ in range(40)]
+        results = [self.answered(relay) for relay in relays]
+        self.assertEqual([r.success for r in results], 32 * [True] + 8 * [False])
+        self.assertEqual({r.error for r in results[32:]}, {"this sandbox has 32 relays open, and takes no more"})
+        for relay in relays[:32]:
+            relay.socket.sendall(b"x")
+            self.assertEqual(relay.socket.recv(1), b"x")
+
     def test_a_slow_one_holds_up_no_other(self):
         """A target that reads nothing, a client that reads nothing, and one that is in a hurry."""
         deaf = self.open(b"N")
@@ -181,3 +263,30 @@ class RelayUserUsernsTest(Everywhere, door.UserUserns, unittest.TestCase):
 
 class RelayUserHostTest(Everywhere, door.UserHost, unittest.TestCase):
     pass
+
+
+class CutTest(WithRelays, door.RootPocket, unittest.TestCase):
+    """A connection that breaks."""
+
+    def url(self):
+        self.cutter = Cutter(self.to.port)
+        self.addCleanup(self.cutter.listener.close)
+        return self.cutter.url
+
+    def test_amid_a_message(self):
+        """The relay ends, and the next session is as the first."""
+        relay = self.open(b"R")
+        eventually(relay.claimed.is_set, "it is claimed")
+        self.cutter.after = 300001
+        relay.socket.settimeout(2)
+        try:
+            for _ in range(8):
+                relay.socket.sendall(PART)
+        except OSError:
+            pass
+        self.until(self.process, "NET:FAIL [LOW] [reason:supervisor session failed")
+        self.until(self.process, "the session was lost")
+        self.session = self.accepted(self.to, self.process, 2)
+        again = self.open(b"E")
+        again.socket.sendall(b"x")
+        self.assertEqual(again.socket.recv(1), b"x")
