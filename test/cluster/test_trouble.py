@@ -46,7 +46,7 @@ class NeverTest(Trouble):
         )
         # the pod's status has it at kubelet's second look only, 15 s later: the event is enough
         events = [e.platform_event.event.reason for e in watcher.events]
-        self.assertEqual(events.count("ErrImageNeverPull"), 1)
+        self.assertIn("ErrImageNeverPull", events)  # a busy kubelet may look twice
 
     def test_fits_on_no_node(self):
         sandbox = self.sandbox(template={"resources": {"cpu_request": "1000"}})

@@ -99,9 +99,9 @@ class Gateway:
     """Answers with config; calls a token of which is not in tokens are refused. Scripts: `failures` of a method
     are (code, text), one for each call until there are none left; `accepts` False leaves hellos unanswered."""
 
-    def __init__(self, config=None, tokens=("token-1",), tls=None, port=0, path=None):
-        """On loopback, or on a Unix socket at path."""
-        self.path = path
+    def __init__(self, config=None, tokens=("token-1",), tls=None, port=0, host="127.0.0.1", path=None):
+        """At an address, or on a Unix socket at path."""
+        self.host, self.path = host, path
         self.config = config or sandbox_pb.GetSandboxConfigResponse()
         self.tokens, self.tls, self.port = set(tokens), tls, port
         self.failures = collections.defaultdict(list)
@@ -122,7 +122,7 @@ class Gateway:
     def start(self):
         self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(128), options=[("grpc.so_reuseport", 0)])
         self.server.add_generic_rpc_handlers((self.handlers(),))
-        address = f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
+        address = f"unix:{self.path}" if self.path else f"{self.host}:{self.port}"
         if self.tls:
             self.port = self.server.add_secure_port(address, self.tls)
         else:
@@ -139,7 +139,7 @@ class Gateway:
 
     @property
     def url(self):
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
 
     # -- the service -------------------------------------------------------------------------------
 
@@ -330,14 +330,14 @@ BASELINE = [
 ]
 
 
-def policy_of(machine, user):
-    """A policy that lets the program `hosts` reach the allowed server."""
+def policy_of(machine, user, program=None):
+    """A policy that lets the program `hosts`, or another, reach the allowed server."""
     host, port = machine.server.allowed.split(":")
     paths = ["/bin", "/sbin", "/lib64", os.path.dirname(machine.program), *BASELINE]
     rule = sandbox_pb.NetworkPolicyRule(
         name="server",
         endpoints=[sandbox_pb.NetworkEndpoint(host=host, port=int(port))],
-        binaries=[sandbox_pb.NetworkBinary(path=machine.program)],
+        binaries=[sandbox_pb.NetworkBinary(path=program or machine.program)],
     )
     return sandbox_pb.SandboxPolicy(
         version=1,
