@@ -191,7 +191,7 @@ test-ssh: $(SSH) | build/setup-test
 test: $(UNIT_BIN) $(GRPC_NEEDS) $(HOSTS_NEEDS) $(ATTACK) $(SFTP) $(SSH) | build/setup-test
 	@$(RUN_UNITS)
 	@$(RUN_GRPC)
-	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door)
+	@$(if $(RUN)$(SAN),,$(RUN_HOSTS) test_plain test_door test_relay test_half_close)
 	@$(if $(RUN)$(SAN),,$(RUN_EVENTS))
 	@$(if $(RUN)$(SAN),,$(RUN_ATTACK))
 	@$(if $(RUN)$(SAN),,$(RUN_SFTP))
