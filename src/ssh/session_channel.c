@@ -285,12 +285,25 @@ void channel_refused(struct channel *c, int code, const char *why)
 				     : CODE_OTHER;
 }
 
+/* A terminal does not say what is on its way: as much as it can hold. */
+static size_t unread(const struct channel *c, int fd)
+{
+	int n = 0;
+
+	if (fd < 0)
+		return 0;
+	if (c->terminal)
+		return SESSION_PIECE;
+	return ioctl(fd, FIONREAD, &n) < 0 || n < 0 ? 0 : (size_t)n;
+}
+
 void channel_exited(struct channel *c, int status)
 {
 	if (c->state != CHANNEL_RUNNING || c->kind != CHANNEL_PROCESS)
 		return;
 	c->ended = c->has_status = c->by_wait = true;
 	c->status = status;
+	c->owed = unread(c, c->out) + unread(c, c->errors);
 	c->quiet_since = mono_ms();
 }
 

@@ -142,7 +142,8 @@ static void send_held(struct channel *c)
 	}
 	h->at += (size_t)n;
 	h->n -= (size_t)n;
-	c->quiet_since = mono_ms();
+	if (!h->late)
+		c->quiet_since = mono_ms();
 }
 
 static void hold(struct channel *c, size_t n, bool errors)
@@ -150,7 +151,11 @@ static void hold(struct channel *c, size_t n, bool errors)
 	c->held.at = 0;
 	c->held.n = n;
 	c->held.errors = errors;
-	c->quiet_since = mono_ms();
+	/* what something that was left behind goes on to write keeps nobody waiting */
+	c->held.late = c->ended && c->owed == 0;
+	c->owed -= MIN(c->owed, n);
+	if (!c->held.late)
+		c->quiet_since = mono_ms();
 }
 
 void channel_say(struct channel *c, const char *text)

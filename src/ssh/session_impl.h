@@ -22,7 +22,7 @@ enum {
 	SESSION_INPUT =
 		64
 		<< 10, /* bytes of input that wait for a process; more waits in libssh's window */
-	SESSION_DRAIN_MS = 2000, /* contract 3.8: for output after the end, without any coming */
+	SESSION_DRAIN_MS = 2000, /* contract 3.8: for output that comes after the end */
 	SESSION_POLL_MAX = 2 + 3 * SSH_CHANNELS_MAX,
 };
 
@@ -56,6 +56,7 @@ struct channel_held {
 	char bytes[SESSION_PIECE];
 	size_t at, n;
 	bool errors; /* it goes to the client's stderr */
+	bool late;   /* it was written after the end */
 };
 
 struct channel {
@@ -83,7 +84,8 @@ struct channel {
 	bool ended; /* status holds, or the attachment's code does */
 	bool has_status, by_wait;
 	int status;
-	int64_t quiet_since; /* while RUNNING and ended: when output last moved, or could not */
+	size_t owed;         /* bytes that were written when it ended, and are not read yet */
+	int64_t quiet_since; /* while RUNNING and ended: when these last moved, or could not */
 };
 
 struct session {

@@ -156,6 +156,10 @@ class OpensshTest(unittest.TestCase):
             os.kill(int(done.stdout), 9)
             self.assertLess(time.monotonic() - began, WAIT)
 
+    def test_what_is_left_behind_and_goes_on_writing_does_not_hold_it_up(self):
+        done = self.ssh("x", "(while :; do echo late; sleep 0.2; done) & echo $!; exit 5", code=5)
+        os.kill(int(done.stdout.split()[0]), 9)
+
     def test_a_client_that_leaves_hangs_up(self):
         process = self.popen("x", "echo $$; exec sleep 1000")
         pid = int(process.stdout.readline())
