@@ -10,6 +10,7 @@
  *       dial HOST:PORT         goes round the proxy by TCP: errno, milliseconds
  *       datagram HOST:PORT     the same by UDP
  *       hold                   stays, SIGTERM or not
+ *       read                   its input, to the end: text
  *       exit CODE
  *   hosts without namespaces|nf_tables|veth COMMAND...
  *                              runs it where the kernel says that there are none

@@ -137,6 +137,12 @@ class Ssh(WithSsh):
         self.assertTrue(found["HOME"].startswith("/"))
         self.assertEqual([name for name in found if name.startswith("OPENSHELL_")], ["OPENSHELL_SANDBOX"])
 
+    def test_its_descriptors(self):
+        """Its streams, and nothing of the supervisor's (contract section 10, 16); the last is of ls itself."""
+        self.begin()
+        done = self.client("box", "ls /proc/self/fd")
+        self.assertEqual(done.stdout.split(), [b"0", b"1", b"2", b"3"], done.stderr)
+
     def test_a_terminal(self):
         self.begin()
         done = self.client("-tt", "box", "stty size; echo $TERM; tty", env={**os.environ, "TERM": "vt100"})
@@ -289,6 +295,18 @@ class RandomTest(WithSsh, RootPocket, unittest.TestCase):
         self.begin()
         done = self.client("box", "yes | head -c 400000000", timeout=4 * WAIT)
         self.assertEqual((done.returncode, len(done.stdout)), (0, 400000000), done.stderr)
+
+
+class SilenceTest(WithSsh, RootPocket, unittest.TestCase):
+    def test_who_says_nothing_stays(self):
+        """A session has a time limit for its login only (contract section 10, 9); whoever asks whether it is alive is
+        answered."""
+        self.begin()
+        asks = "-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"
+        clients = [self.background(*flags, "box", "sleep 32; echo still here; exit 4") for flags in ((), asks)]
+        for client in clients:
+            self.assertEqual(client.wait(2 * WAIT), 4)
+            self.reads(client, b"still here\n")
 
 
 class LogTest(WithSsh, RootPocket, unittest.TestCase):

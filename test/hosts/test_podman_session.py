@@ -25,6 +25,7 @@ class Entered:
     network = "host"
     user = 1000
     host = "127.0.0.1"  # of the gateway
+    main = "echo", str(PORT)
 
     @classmethod
     def setUpClass(cls):
@@ -56,7 +57,7 @@ class Entered:
         flags = ["--rm", "--cgroups=disabled", "--tmpfs=/tmp:mode=1777", "--name", self.sandbox_id, "-v", f"{self.machine.binary}:{OURS}:ro"]
         flags += [f"--network={self.network}", *self.flags, *(f"--env={k}={v}" for k, v in variables.items())]
         words = self.machine.podman(self.rootless, "run", *flags, "localhost/hosts:1")
-        words += [OURS, "sandbox", "--", INSIDE, "echo", str(PORT)]
+        words += [OURS, "sandbox", "--", INSIDE, *self.main]
         self.output = open(self.machine.path(f"log-{self.sandbox_id}"), "w+b")
         self.addCleanup(self.output.close)
         process = subprocess.Popen(
@@ -75,13 +76,16 @@ class Entered:
         with open(self.output.name, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+
+class Life(Entered):
     def test_entered(self):
         allowed, denied = self.server.allowed, self.server.denied
-        done = self.way.ssh(f"{INSIDE} report get http://{allowed}/ get http://{denied}/ exit 7")
+        done = self.way.ssh(f"{INSIDE} report get http://{allowed}/ get http://{denied}/ read exit 7", input=b"words")
         self.assertEqual(done.returncode, 7, done.stderr.decode() + self.log())
         steps = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual(steps[0]["Uid"].split(), 4 * [str(self.user)])
         self.assertEqual([s["status"] for s in steps if s["step"] == "get"], [200, 403])
+        self.assertEqual([s["text"] for s in steps if s["step"] == "read"], ["words"])
         self.assertEqual(self.copied(os.urandom(300000)), 0)
         relay = self.to.open_relay(tcp=("localhost", PORT))
         relay.socket.sendall(b"hello")
@@ -135,20 +139,33 @@ class Entered:
         return shown
 
 
-class RootlessHostNetworkSessionTest(Entered, unittest.TestCase):
+class RootlessHostNetworkSessionTest(Life, unittest.TestCase):
     """The case of which it was reported that nothing but giving up enforcement helps."""
 
     rung = "pocket"
     flags = test_podman.OPENSHELL
 
 
-class RootlessSessionTest(Entered, unittest.TestCase):
+class RootlessSessionTest(Life, unittest.TestCase):
     rung = "userns"
 
 
-class RootfulSessionTest(Entered, unittest.TestCase):
+class RootfulSessionTest(Life, unittest.TestCase):
     rung = "pocket"
     rootless = False
     network = "bridge"
     host = ADDRESS
     flags = test_podman.OPENSHELL
+
+
+class EndTest(Entered, unittest.TestCase):
+    """The main process ends by itself, for what was typed to it."""
+
+    flags = test_podman.OPENSHELL
+    main = "read", "exit", "9"
+
+    def test_it_is_told(self):
+        done = self.way.ssh("openshell-main", flags=("-T", "-s"), input=4096 * b"a")
+        self.assertEqual(done.returncode, 9, done.stderr.decode() + self.log())
+        self.assertEqual(self.process.wait(WAIT), 9)
+        self.assertEqual([e.exit_code for e in self.to.exits], [9])

@@ -238,6 +238,17 @@ static int step_echo(cJSON *o, const char *port)
 	}
 }
 
+/* All of its input. */
+static int step_read(cJSON *o, const char *argument UNUSED)
+{
+	static char text[4096];
+	size_t n = fread(text, 1, sizeof text - 1, stdin);
+
+	text[n] = '\0';
+	json_put_str(o, "text", text);
+	return -1;
+}
+
 static int step_exit(cJSON *o, const char *code)
 {
 	json_put_str(o, "code", code);
@@ -252,7 +263,8 @@ static const struct {
 	{"report", false, step_report},    {"get", true, step_get},
 	{"connect", true, step_connect},   {"dial", true, step_dial},
 	{"datagram", true, step_datagram}, {"hold", false, step_hold},
-	{"echo", true, step_echo},         {"exit", true, step_exit},
+	{"echo", true, step_echo},         {"read", false, step_read},
+	{"exit", true, step_exit},
 };
 
 /* One step, and where the next is. */
