@@ -1,5 +1,6 @@
 """The door `sandbox` with a gateway: its policy, its session, the report of its end."""
 
+import itertools
 import json
 import os
 import signal
@@ -205,7 +206,6 @@ class SessionTest(WithGateway, RootPocket, unittest.TestCase):
         to = self.gateway(tokens=["a-token-of-this-test"])
         process = self.begin(to, environment=[("OPENSHELL_SANDBOX_TOKEN", "a-token-of-this-test")])
         self.accepted(to, process)
-        found = dict(line.strip().split("=", 1) for line in iter(process.stdout.readline, "\n") if "=" in line)
         below = {process.pid}
         for _ in range(3):  # keeper, nursery and workload; what the workload starts
             below |= {pid for pid, parent in parents() if parent in below}
@@ -393,7 +393,8 @@ class ProvidersTest(WithGateway, RootPocket, unittest.TestCase):
         self.until(process, "CONFIG:LOADED [INFO] Fetched provider environment [env_count:3]")
         self.until(process, "CONFIG:SKIPPED [MED] Provider variables left out: no names, reserved, or too large [count:1]")
         self.accepted(to, process)
-        found = dict(line.strip().split("=", 1) for line in iter(process.stdout.readline, "\n") if "=" in line)
+        told = itertools.takewhile(str.strip, process.stdout)  # to the empty line, or its end
+        found = dict(line.strip().split("=", 1) for line in told if "=" in line)
         below = {process.pid}
         for _ in range(4):
             below |= {pid for pid, parent in parents() if parent in below}
