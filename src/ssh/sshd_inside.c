@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SSH_SUPPRESS_DEPRECATED /* ssh_pki_generate, whose successor libssh 0.11 has not */
 #include <libssh/libssh.h>
 
 #include "base/fds.h"
@@ -65,7 +66,7 @@ static int make_identity(struct sshd_identity *id, struct err *e)
 {
 	if (ssh_finalize() < 0 || ssh_init() < 0)
 		return err_set(e, EIO, "libssh does not start");
-	if (ssh_pki_generate_key(SSH_KEYTYPE_ED25519, NULL, &id->key) < 0)
+	if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &id->key) < 0)
 		return err_set(e, EIO, "make the host key");
 	id->ciphers = has_aes() ? CIPHERS_AES : CIPHERS_ANY;
 	return 0;
