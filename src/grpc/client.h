@@ -89,8 +89,8 @@ struct grpc_rpc *grpc_rpc_start(struct grpc_channel *ch, const struct grpc_rpc_c
 /* The same with the one request message and nothing to follow. */
 struct grpc_rpc *grpc_rpc_call(struct grpc_channel *ch, const struct grpc_rpc_config *cfg,
 			       const void *request, const struct grpc_rpc_ops *ops, void *user);
-/* Sends a message. False, and nothing sent, when the server does not keep up; ops->writable is
- * called when it is worth trying again. */
+/* Sends a message; not after grpc_rpc_half_close. False, and nothing sent, when the server does not keep
+ * up; ops->writable is called when it is worth trying again. */
 bool grpc_rpc_send(struct grpc_rpc *r, const void *message);
 /* The same with a message that is packed already, behind GRPC_RPC_HEAD bytes, which are filled in; it takes its own
  * reference. */

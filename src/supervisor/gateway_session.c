@@ -105,9 +105,10 @@ static void ended(struct grpc_rpc *r, enum grpc_status status, struct str text)
 
 /* ---- what we say ---- */
 
+/* After our last word, or the gateway's, nobody waits for another. */
 static bool say(struct gateway_session *s, const supervisor_message *m)
 {
-	return grpc_rpc_send(s->rpc, m);
+	return s->rpc == NULL || s->state >= LEAVING || grpc_rpc_send(s->rpc, m);
 }
 
 static void say_hello(struct gateway_session *s)

@@ -106,6 +106,7 @@ class Gateway:
         self.tokens, self.tls, self.port = set(tokens), tls, port
         self.failures = collections.defaultdict(list)
         self.accepts, self.heartbeat = True, 15
+        self.farewell = []  # said to a session that has said its last
         self.changing = threading.Lock()
         self.calls, self.sessions, self.exits = [], [], []
         self.log_calls, self.log_batches = [], []  # of PushSandboxLogs, which goes on beside all others
@@ -282,6 +283,8 @@ class Gateway:
                 for message in requests:
                     session.said.append(message)
                 session.in_order = True
+                for what in self.farewell:
+                    session.say(**what)
             except grpc.RpcError:
                 pass
             session.over.set()

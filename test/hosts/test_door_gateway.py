@@ -444,6 +444,14 @@ class ExitTest(WithGateway, RootPocket, unittest.TestCase):
         self.ended(process, 128 + signal.SIGTERM)
         self.assertTrue(to.sessions[0].in_order)
 
+    def test_a_relay_that_is_asked_for_too_late(self):
+        """The sandbox has said its last, and the gateway not heard it: the end is told all the same."""
+        to = self.gateway()
+        to.farewell = [{"relay_open": pb.RelayOpen(channel_id="late", ssh=pb.SshRelayTarget())}]
+        process = self.end_of(to)
+        self.ended(process, 128 + signal.SIGTERM)
+        self.assertEqual([e.exit_code for e in to.exits], [128 + signal.SIGTERM])
+
     def test_refused_for_good(self):
         to = self.gateway()
         to.failures["ReportMainProcessExit"] = 9 * [(Code.PERMISSION_DENIED, "not yours")]
