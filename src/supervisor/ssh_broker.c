@@ -35,7 +35,7 @@ static void look_drained(struct ssh_broker *b)
 		loop_later(b->c.loop, &b->drain_later);
 }
 
-static void close_streams(struct channel *ch)
+void ssh_channel_close_streams(struct channel *ch)
 {
 	for (int i = 0; i < 3; i++) {
 		cleanup_closep(&ch->ours[i]);
@@ -60,7 +60,7 @@ static void end_channel(struct channel *ch)
 	hang_up(ch);
 	keeper_cancel(&ch->call);
 	inside_dial_cancel(&ch->dial);
-	close_streams(ch);
+	ssh_channel_close_streams(ch);
 	list_del(&ch->link);
 	s->n_channels--;
 	loop_later(loop_of(s), &ch->later);

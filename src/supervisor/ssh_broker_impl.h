@@ -75,6 +75,9 @@ void ssh_channel_refused(struct channel *ch, const struct err *why);
 /* What it started has ended. */
 void ssh_channel_over(struct channel *ch, int status);
 
+/* Closes what it has of its streams. */
+void ssh_channel_close_streams(struct channel *ch);
+
 /* ---- ssh_program.c ---- */
 
 /* Starts what p asks for: SSH_SHELL, SSH_EXEC, SSH_SFTP. -1: it is to be refused. */

@@ -76,22 +76,13 @@ static int open_pipes(struct channel *ch, struct err *e)
 	return 0;
 }
 
-static void close_all(int fd[3])
-{
-	for (int i = 0; i < 3; i++)
-		cleanup_closep(&fd[i]);
-	fd[0] = fd[1] = fd[2] = -1;
-}
-
 /* The client gets our ends, and the program, if there is one, has its own. */
 static bool hand_over(struct channel *ch)
 {
 	bool good = ssh_channel_started(ch, ch->ours, ch->terminal ? 1 : 3);
 
-	if (good) {
-		close_all(ch->ours);
-		close_all(ch->theirs);
-	}
+	if (good)
+		ssh_channel_close_streams(ch);
 	return good;
 }
 
