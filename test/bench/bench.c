@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,17 @@ int64_t bench_percentile(struct bench_times *t, int percent)
 		return 0;
 	qsort(t->us, t->n, sizeof *t->us, compare);
 	return t->us[(t->n - 1) * (size_t)percent / 100];
+}
+
+void *bench_send_on(void *arg)
+{
+	static char bytes[256 << 10];
+	int fd = (int)(intptr_t)arg;
+
+	while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+		;
+	close(fd);
+	return NULL;
 }
 
 cJSON *bench_read_json(const char *path)

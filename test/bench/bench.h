@@ -25,6 +25,9 @@ int64_t bench_percentile(struct bench_times *t, int percent);
 /* The JSON of a file, or the program ends and says why; the caller's. */
 cJSON *bench_read_json(const char *path);
 
+/* A thread of a server: sends on the descriptor, which it takes, for as long as it is read. */
+void *bench_send_on(void *fd);
+
 /* The parts, each with a main of its own: load on a driver's socket, and on an API server; the start of a
  * sandbox (now is what runs inside), and what goes through its proxy (client is inside). */
 int load_main(int argc, char **argv);

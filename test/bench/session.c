@@ -34,20 +34,9 @@
 #include "net/fdpass.h"
 #include "openshell.pb-c.h"
 
-enum { INSIDE_PORT = 8439, RELAYS_MAX = 64, CHUNK = 256 << 10, FRAME = 16384 };
+enum { INSIDE_PORT = 8439, RELAYS_MAX = 64, FRAME = 16384 };
 
 /* ---- inside ---- */
-
-static void *send_on(void *arg)
-{
-	static char bytes[CHUNK];
-	int fd = (int)(intptr_t)arg;
-
-	while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
-		;
-	close(fd);
-	return NULL;
-}
 
 int inside_main(int argc UNUSED, char **argv UNUSED)
 {
@@ -64,7 +53,7 @@ int inside_main(int argc UNUSED, char **argv UNUSED)
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			pthread_create(&t, NULL, send_on, (void *)(intptr_t)fd);
+			pthread_create(&t, NULL, bench_send_on, (void *)(intptr_t)fd);
 	}
 }
 

@@ -70,17 +70,6 @@ static void enter_network(void)
 
 /* ---- the server ---- */
 
-static void *send_on(void *arg)
-{
-	static char bytes[CHUNK];
-	int fd = (int)(intptr_t)arg;
-
-	while (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
-		;
-	close(fd);
-	return NULL;
-}
-
 static int listen_on(int port)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -102,7 +91,7 @@ static void *accept_senders(void *arg)
 	for (;;) {
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			pthread_create(&t, NULL, send_on, (void *)(intptr_t)fd);
+			pthread_create(&t, NULL, bench_send_on, (void *)(intptr_t)fd);
 	}
 	return NULL;
 }
