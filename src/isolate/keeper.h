@@ -35,6 +35,7 @@
 #include "isolate/confine.h"
 #include "isolate/ladder.h"
 #include "isolate/nflog.h"
+#include "isolate/view.h"
 #include "loop/loop.h"
 
 enum {
@@ -77,6 +78,7 @@ struct keeper_config {
 	 * know: our own, or any where we have CAP_SETUID and CAP_SETGID. All of it is borrowed for the
 	 * call: the keeper has a copy. */
 	struct confine confine;
+	const struct view *view;                           /* NULL: all files there are */
 	uint16_t port;                                     /* the proxy's; 0: any that is free */
 	keeper_builtin_fn *builtins[KEEPER_BUILTIN_COUNT]; /* NULL: it is refused */
 };

@@ -278,13 +278,36 @@ static int check_pid_limit(struct preparing *p, struct err *e)
 
 /* ---- what it is confined by ---- */
 
+static void show(struct prepared *out, const char *path, bool write)
+{
+	must(out->view.n < ARRAY_LEN(out->given));
+	out->given[out->view.n++] = (struct view_path){path, write};
+}
+
+/* Without Landlock nobody has looked which of the paths can be had: those that are there are shown. */
+static void decide_view(struct preparing *p)
+{
+	struct prepared *out = p->out;
+	const struct sandbox_paths *paths = &out->paths;
+
+	out->view.paths = out->given;
+	out->view.workdir = str_empty(p->o->workdir) ? NULL : p->o->workdir;
+	out->view.enforced = out->landlock.state == LANDLOCK_READY;
+	for (size_t i = 0; i < paths->read_only.n && !out->view.enforced; i++)
+		show(out, paths->read_only.path[i], false);
+	for (size_t i = 0; i < paths->read_write.n && !out->view.enforced; i++)
+		show(out, paths->read_write.path[i], true);
+}
+
 static void each_path(void *arg, const struct landlock_path *path)
 {
 	struct preparing *p = arg;
 	const char *access = path->write ? "read_write" : "read_only";
 
-	if (path->result == LANDLOCK_APPLIED)
+	if (path->result == LANDLOCK_APPLIED) {
+		show(p->out, path->path, path->write);
 		return;
+	}
 	if (path->result == LANDLOCK_MISSING)
 		tell_config(p->events, "skipped", OCSF_INFORMATIONAL,
 			    "Skipping missing Landlock path [path:%s access:%s]", path->path,
@@ -367,6 +390,7 @@ int prepare(struct prepared *out, const struct sandbox_options *o,
 	if (load_policy(&p, e) < 0 || decide_who(&p, e) < 0 || prepare_files(&p, e) < 0 ||
 	    check_pid_limit(&p, e) < 0 || build_landlock(&p, e) < 0)
 		return -1;
+	decide_view(&p);
 	seccomp_make(SECCOMP_CHILD, &out->filter);
 	return 0;
 }

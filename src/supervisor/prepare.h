@@ -7,6 +7,7 @@
 
 #include "isolate/landlock.h"
 #include "isolate/seccomp.h"
+#include "isolate/view.h"
 #include "ocsf/ocsf.h"
 #include "policy/policy.h"
 #include "sandbox.pb-c.h"
@@ -20,6 +21,8 @@ struct prepared {
 	struct who who;
 	struct sandbox_paths paths; /* borrows from policy, and from the options */
 	struct landlock landlock;
+	struct view_path given[LANDLOCK_PATHS_MAX];
+	struct view view; /* of those given */
 	struct seccomp_filter filter;
 };
 

@@ -120,6 +120,7 @@ int supervisor_raise_wall(struct supervisor *s, struct err *e)
 		.mode_from = s->o->network_mode_from,
 		.min_rung = s->o->min_rung,
 		.landlock_fd = s->prepared.landlock.fd,
+		.view = &s->prepared.view,
 		.filter = &s->prepared.filter,
 		.rights = &s->prepared.rights,
 		.events = s->events,

@@ -46,6 +46,7 @@ static int start(struct descent *d, enum rung r, struct err *e)
 		.confine = {.identity = d->who->changes ? &d->who->id : NULL,
 			    .landlock_fd = d->config->landlock_fd,
 			    .filter = d->config->filter},
+		.view = d->config->view,
 		/* the host's network is everybody's: any port that is free */
 		.port = r == RUNG_HOST ? 0 : WALL_PROXY_PORT,
 		.builtins = {[KEEPER_SFTP] = sftp_serve},

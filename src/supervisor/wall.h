@@ -17,6 +17,7 @@ struct wall_config {
 	const char *mode_from; /* who asked for it (options.h) */
 	enum rung min_rung;
 	int landlock_fd; /* or -1 */
+	const struct view *view;
 	const struct seccomp_filter *filter;
 	const struct rights *rights;
 	struct ocsf *events;
