@@ -57,7 +57,7 @@ static int listen_all(struct driver *d, struct err *e)
 
 	d->users = (struct listen_users){.uids = o->allow_uids, .n = o->n_allow_uids};
 	if (!str_empty(o->socket)) {
-		if (unix_listen(&fd, &d->socket, o->socket,
+		if (unix_listen(&fd, &d->socket, "driver socket", o->socket,
 				o->n_allow_uids > 0 ? UNIX_EVERYONE : UNIX_OWNER, e) < 0 ||
 		    grpc_server_listen(d->server, fd, listen_admit, &d->users, e) < 0)
 			return -1;

@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/list.h"
@@ -14,6 +12,7 @@
 #include "grpc/client.h"
 #include "grpc/frame.h"
 #include "http2/h2_conn.h"
+#include "net/unix_address.h"
 
 enum {
 	METADATA_MAX = 32,
@@ -540,16 +539,10 @@ int grpc_channel_unix(struct grpc_channel **out, struct loop *l, const char *pat
 		      const struct grpc_channel_config *cfg, grpc_lost_fn *lost, void *arg,
 		      struct err *e)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	struct conn *c;
+	int fd;
 
-	if (strlen(path) >= sizeof sa.sun_path)
-		return err_set(e, ENAMETOOLONG, "connect to %s: the path is too long", path);
-	strcpy(sa.sun_path, path);
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
-		return err_sys(e, "connect to %s", path);
-	if (conn_of_fd(&c, l, steal_fd(&fd), "gRPC server", e) < 0)
+	if (unix_connect(&fd, path, e) < 0 || conn_of_fd(&c, l, fd, "gRPC server", e) < 0)
 		return -1;
 	*out = grpc_channel_new(c, cfg, lost, arg);
 	return 0;

@@ -5,29 +5,15 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "net/unix.h"
+#include "net/unix_address.h"
 
 enum { BACKLOG = 128 };
-
-static int set_address(struct sockaddr_un *sa, const char *path, struct err *e)
-{
-	size_t n = strlen(path);
-
-	*sa = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if (n >= sizeof sa->sun_path)
-		return err_set(
-			e, ENAMETOOLONG,
-			"driver socket path '%s' is %zu bytes long, a Unix socket's may have %zu",
-			path, n, sizeof sa->sun_path - 1);
-	memcpy(sa->sun_path, path, n + 1);
-	return 0;
-}
 
 /* --- the parent --- */
 
@@ -61,19 +47,19 @@ static char *parent_of(const char *path)
 
 /* Makes what is missing above dir (as mkdir -p, by the umask), then dir itself. *made says whether
  * that was not there before. */
-static int make_parent(const char *dir, mode_t mode, bool *made, struct err *e)
+static int make_parent(const char *what, const char *dir, mode_t mode, bool *made, struct err *e)
 {
 	_cleanup_free_ char *at = xstrdup(dir);
 
 	for (char *slash = strchr(at + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(at, 0755) < 0 && errno != EEXIST)
-			return err_sys(e, "driver socket parent '%s'", at);
+			return err_sys(e, "%s parent '%s'", what, at);
 		*slash = '/';
 	}
 	*made = mkdir(dir, mode) == 0;
 	if (!*made && errno != EEXIST)
-		return err_sys(e, "driver socket parent '%s'", dir);
+		return err_sys(e, "%s parent '%s'", what, dir);
 	return 0;
 }
 
@@ -92,7 +78,7 @@ static bool is_alone(const char *dir, const char *socket_path)
 	return alone;
 }
 
-static int prepare_parent(const char *path, enum unix_reach reach, struct err *e)
+static int prepare_parent(const char *what, const char *path, enum unix_reach reach, struct err *e)
 {
 	const mode_t mode = reach == UNIX_OWNER ? 0700 : 0711;
 	_cleanup_free_ char *dir = parent_of(path);
@@ -100,50 +86,45 @@ static int prepare_parent(const char *path, enum unix_reach reach, struct err *e
 	bool made;
 
 	if (dir == NULL)
-		return err_set(e, EINVAL, "driver socket path '%s' names no file in a directory",
-			       path);
-	if (make_parent(dir, mode, &made, e) < 0)
+		return err_set(e, EINVAL, "%s path '%s' names no file in a directory", what, path);
+	if (make_parent(what, dir, mode, &made, e) < 0)
 		return -1;
 	if (lstat(dir, &st) < 0)
-		return err_sys(e, "driver socket parent '%s'", dir);
+		return err_sys(e, "%s parent '%s'", what, dir);
 	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ENOTDIR,
-			       "driver socket parent '%s' must be a directory, not a %s", dir,
-			       S_ISLNK(st.st_mode) ? "symlink" : "file");
+		return err_set(e, ENOTDIR, "%s parent '%s' must be a directory, not a %s", what,
+			       dir, S_ISLNK(st.st_mode) ? "symlink" : "file");
 	if (st.st_uid != geteuid())
-		return err_set(e, EPERM,
-			       "driver socket parent '%s' is owned by uid %u, expected %u", dir,
-			       st.st_uid, geteuid());
+		return err_set(e, EPERM, "%s parent '%s' is owned by uid %u, expected %u", what,
+			       dir, st.st_uid, geteuid());
 	if (made || is_alone(dir, path)) {
 		/* also where it was made just now: the umask had its say */
 		if (chmod(dir, mode) < 0)
-			return err_sys(e, "driver socket parent '%s': chmod", dir);
+			return err_sys(e, "%s parent '%s': chmod", what, dir);
 		return 0;
 	}
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) && !(st.st_mode & S_ISVTX))
-		return err_set(
-			e, EPERM,
-			"driver socket parent '%s' holds other files and is writable by others "
-			"(mode %04o): use a directory of its own",
-			dir, st.st_mode & 07777);
+		return err_set(e, EPERM,
+			       "%s parent '%s' holds other files and is writable by others "
+			       "(mode %04o): use a directory of its own",
+			       what, dir, st.st_mode & 07777);
 	if (reach == UNIX_EVERYONE && !(st.st_mode & S_IXOTH))
-		log_warn("the driver socket's directory holds other files and lets no other user "
-			 "through",
-			 "path=%s mode=%04o", dir, st.st_mode & 07777);
+		log_warn("a socket's directory holds other files and lets no other user through",
+			 "socket=%s path=%s mode=%04o", path, dir, st.st_mode & 07777);
 	return 0;
 }
 
 /* --- the place of the socket --- */
 
 /* Connects to see whether anybody listens: 1 yes (*pid says who), 0 no. */
-static int is_answered(const struct sockaddr_un *sa, pid_t *pid, struct err *e)
+static int is_answered(const char *what, const struct unix_address *at, pid_t *pid, struct err *e)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct unix_peer peer;
 
 	if (fd < 0)
 		return err_sys(e, "socket");
-	if (connect(fd, (const struct sockaddr *)sa, sizeof *sa) == 0) {
+	if (connect(fd, (const struct sockaddr *)&at->sa, at->n) == 0) {
 		*pid = unix_peer(fd, &peer, e) == 0 ? peer.pid : 0;
 		return 1;
 	}
@@ -151,67 +132,73 @@ static int is_answered(const struct sockaddr_un *sa, pid_t *pid, struct err *e)
 		return 1;
 	if (errno == ECONNREFUSED || errno == ENOENT)
 		return 0;
-	return err_sys(e, "driver socket path '%s' exists and cannot be asked who listens on it",
-		       sa->sun_path);
+	return err_sys(e, "%s path '%s' exists and cannot be asked who listens on it", what,
+		       at->sa.sun_path);
 }
 
-static int clear_path(const struct sockaddr_un *sa, struct err *e)
+static int clear_path(const char *what, const struct unix_address *at, struct err *e)
 {
-	const char *path = sa->sun_path;
+	const char *path = at->sa.sun_path;
 	struct stat st;
 	pid_t pid = 0;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : err_sys(e, "driver socket path '%s'", path);
+		return errno == ENOENT ? 0 : err_sys(e, "%s path '%s'", what, path);
 	if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid())
-		return err_set(e, EEXIST,
-			       "driver socket path '%s' exists but is not an owned Unix socket",
-			       path);
-	int answered = is_answered(sa, &pid, e);
+		return err_set(e, EEXIST, "%s path '%s' exists but is not an owned Unix socket",
+			       what, path);
+	int answered = is_answered(what, at, &pid, e);
 	if (answered < 0)
 		return -1;
 	if (answered > 0)
-		return err_set(e, EADDRINUSE, "driver socket path '%s' is in use by process %d",
-			       path, pid);
+		return err_set(e, EADDRINUSE, "%s path '%s' is in use by process %d", what, path,
+			       pid);
 	if (unlink(path) < 0 && errno != ENOENT)
-		return err_sys(e, "driver socket path '%s': remove", path);
+		return err_sys(e, "%s path '%s': remove", what, path);
 	return 0;
 }
 
-static int bind_with_mode(int fd, const struct sockaddr_un *sa, mode_t mode, struct err *e)
+static int bind_with_mode(const char *what, int fd, const struct unix_address *at, mode_t mode,
+			  struct err *e)
 {
+	const char *path = at->sa.sun_path;
+
 	/* the umask, so that the socket is never wider than it shall be; chmod, because umask only
 	 * takes away */
 	mode_t before = umask(0777 & ~mode);
-	int rc = bind(fd, (const struct sockaddr *)sa, sizeof *sa);
+	int rc = bind(fd, (const struct sockaddr *)&at->sa, at->n);
 	int bind_errno = errno;
 
 	umask(before);
 	errno = bind_errno;
 	if (rc < 0)
-		return err_sys(e, "driver socket path '%s': bind", sa->sun_path);
-	if (chmod(sa->sun_path, mode) < 0)
-		return err_sys(e, "driver socket path '%s': chmod", sa->sun_path);
+		return err_sys(e, "%s path '%s': bind", what, path);
+	if (chmod(path, mode) < 0)
+		return err_sys(e, "%s path '%s': chmod", what, path);
 	return 0;
 }
 
-int unix_listen(int *out, struct unix_path *at, const char *given, enum unix_reach reach,
-		struct err *e)
+int unix_listen(int *out, struct unix_path *at, const char *what, const char *given,
+		enum unix_reach reach, struct err *e)
 {
 	_cleanup_free_ char *path = plain_path(given);
-	struct sockaddr_un sa;
+	struct unix_address address;
 	struct stat st;
 
-	if (set_address(&sa, path, e) < 0 || prepare_parent(path, reach, e) < 0 ||
-	    clear_path(&sa, e) < 0)
+	if (path[0] == '@')
+		return err_set(e, EINVAL, "%s '%s' is an abstract name, which everybody can reach",
+			       what, path);
+	if (unix_address(&address, path, e) < 0)
+		return err_wrap(e, "%s", what);
+	if (prepare_parent(what, path, reach, e) < 0 || clear_path(what, &address, e) < 0)
 		return -1;
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, "socket");
-	if (bind_with_mode(fd, &sa, reach == UNIX_OWNER ? 0600 : 0666, e) < 0)
+	if (bind_with_mode(what, fd, &address, reach == UNIX_OWNER ? 0600 : 0666, e) < 0)
 		return -1;
 	if (listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
-		return err_sys(e, "driver socket path '%s': listen", path);
+		return err_sys(e, "%s path '%s': listen", what, path);
 	*at = (struct unix_path){.path = steal(&path), .dev = st.st_dev, .ino = st.st_ino};
 	*out = steal_fd(&fd);
 	return 0;

@@ -1,8 +1,7 @@
 /*
  * Unix sockets whose owner and mode are the authorization (driver contract 1.2): a listening socket
  * that only its owner can reach, in a directory of its own, and the credentials of who connects.
- * Errors call the socket a "driver socket", in the contract's words. Used by the driver and the
- * gateway before their loops run.
+ * Used by the driver, the gateway and the sandbox's sshd before their loops run.
  */
 #ifndef OPENSHELL_NET_UNIX_H
 #define OPENSHELL_NET_UNIX_H
@@ -26,8 +25,9 @@ enum unix_reach {
 };
 
 /*
- * Listens on path with a backlog for a burst; *fd is close-on-exec and non-blocking, the caller's.
- * *at remembers the socket for unix_path_remove.
+ * Listens on path, which is no abstract name, with a backlog for a burst; *fd is close-on-exec and
+ * non-blocking, the caller's. *at remembers the socket for unix_path_remove. what names the socket in
+ * errors, as in "driver socket".
  *
  * The parent is made with what is missing above it, or must be a directory (no symlink) of our own.
  * It gets the mode above when we made it or nothing but our socket is in it. A directory that others
@@ -37,8 +37,8 @@ enum unix_reach {
  *
  * What is at path is replaced only when it is our own socket and nobody answers on it.
  */
-int unix_listen(int *fd, struct unix_path *at, const char *path, enum unix_reach reach,
-		struct err *e);
+int unix_listen(int *fd, struct unix_path *at, const char *what, const char *path,
+		enum unix_reach reach, struct err *e);
 /* Removes the socket if it is still the one that was made, and forgets it. */
 void unix_path_remove(struct unix_path *at);
 

@@ -2,10 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "net/unix_address.h"
 #include "probe/probe_impl.h"
 
 /* The first place in PATH that holds the program, or NULL; the caller's. */
@@ -23,25 +22,14 @@ static char *in_path(const char *program)
 	return NULL;
 }
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-
-	if (strlen(path) >= sizeof sa.sun_path)
-		return ENAMETOOLONG;
-	strcpy(sa.sun_path, path);
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return errno;
-	return connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0 ? errno : 0;
-}
-
 static void put_socket(cJSON *o, const char *path)
 {
+	_cleanup_close_ int fd = -1;
+	struct err e;
+
 	if (access(path, F_OK) < 0)
 		return;
-	int r = connect_to(path);
-	json_put_str(o, path, r == 0 ? "answers" : strerror(r));
+	json_put_str(o, path, unix_connect(&fd, path, &e) == 0 ? "answers" : strerror(e.code));
 }
 
 void probe_runtimes(cJSON *o)

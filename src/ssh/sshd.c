@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "net/fdpass.h"
+#include "net/unix_address.h"
 #include "ssh/sshd_impl.h"
 
 enum {
@@ -37,19 +37,14 @@ struct sshd {
 /* Where there is no file there is no mode either: whom it serves is decided by the peer (sshd_events). */
 static int listen_abstract(const char *name, struct err *e)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	size_t n = strlen(name);
+	struct unix_address at;
 
-	if (n < 2 || n > sizeof at.sun_path)
-		return err_set(e, EINVAL, "ssh socket %s: an abstract name has 1 to %zu bytes",
-			       name, sizeof at.sun_path - 1);
-	memcpy(at.sun_path + 1, name + 1, n - 1);
+	if (unix_address(&at, name, e) < 0)
+		return err_wrap(e, "ssh socket");
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 ||
-	    bind(fd, (struct sockaddr *)&at,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0 ||
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&at.sa, at.n) < 0 ||
 	    listen(fd, BACKLOG) < 0)
-		return err_sys(e, "ssh socket %s", name);
+		return err_sys(e, "ssh socket '%s'", name);
 	return steal_fd(&fd);
 }
 
@@ -59,8 +54,8 @@ static int make_listener(struct sshd *s, const char *socket, struct err *e)
 
 	if (socket[0] == '@')
 		return listen_abstract(socket, e);
-	if (unix_listen(&fd, &s->at, socket, UNIX_OWNER, e) < 0)
-		return err_wrap(e, "ssh socket");
+	if (unix_listen(&fd, &s->at, "ssh socket", socket, UNIX_OWNER, e) < 0)
+		return -1;
 	return fd;
 }
 

@@ -2,12 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/util.h"
+#include "net/unix_address.h"
 #include "supervisor/relay.h"
 #include "supervisor/relay_frame.h"
 #include "supervisor/tell.h"
@@ -338,21 +338,10 @@ static void connected(struct inside_dial *d, int fd, const struct err *why)
 /* A socket that is connected, or refused, at once. */
 static int connect_sshd(const char *socket_path, int *out, struct err *e)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	size_t n = socket_path != NULL ? strlen(socket_path) : 0;
-
-	if (n == 0)
+	if (str_empty(socket_path))
 		return err_set(e, ENOENT, "this sandbox has no sshd");
-	if (n >= sizeof sa.sun_path)
-		return err_set(e, ENAMETOOLONG, "connect to %s: the path is too long", socket_path);
-	memcpy(sa.sun_path, socket_path, n);
-	if (sa.sun_path[0] == '@')
-		sa.sun_path[0] = '\0';
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, length) < 0)
-		return err_sys(e, "connect to the sandbox's sshd");
-	*out = steal_fd(&fd);
+	if (unix_connect(out, socket_path, e) < 0)
+		return err_wrap(e, "the sandbox's sshd");
 	return 0;
 }
 

@@ -92,7 +92,7 @@ TEST(a_private_socket_in_a_private_directory)
 	int fd;
 	char *path = in_scratch("a/b/driver.sock");
 	umask(0);
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of(path), 0600);
 	EQ(mode_of(in_scratch("a/b")), 0700);
 	OK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -108,7 +108,7 @@ TEST(a_narrow_umask_does_not_make_it_narrower)
 	int fd;
 	char *path = in_scratch("a/driver.sock");
 	umask(0777);
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of(path), 0600);
 	EQ(mode_of(in_scratch("a")), 0700);
 	EQ(umask(0), 0777);
@@ -120,7 +120,7 @@ TEST(a_wider_parent_of_its_own_is_tightened)
 	int fd;
 	char *dir = in_scratch("d"), *path = in_scratch("d/driver.sock");
 	OK(mkdir(dir, 0) == 0 && chmod(dir, 0777) == 0);
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of(dir), 0700);
 }
 
@@ -131,7 +131,7 @@ TEST(a_parent_that_others_use_is_left_as_it_is)
 	char *dir = in_scratch("d"), *path = in_scratch("d/driver.sock");
 	OK(mkdir(dir, 0) == 0 && chmod(dir, 0755) == 0);
 	touch(in_scratch("d/other"));
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of(dir), 0755);
 	EQ(mode_of(path), 0600);
 }
@@ -143,10 +143,10 @@ TEST(a_parent_that_others_use_and_write_is_refused)
 	char *dir = in_scratch("d"), *path = in_scratch("d/driver.sock");
 	OK(mkdir(dir, 0) == 0 && chmod(dir, 0777) == 0);
 	touch(in_scratch("d/other"));
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	HAS(e.text, "is writable by others");
 	OK(chmod(dir, 01777) == 0); /* as /tmp: nobody can move our socket away */
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of(dir), 01777);
 }
 
@@ -156,7 +156,7 @@ TEST(a_symlinked_parent_is_refused)
 	int fd;
 	char *dir = in_scratch("d"), *link = in_scratch("l"), *path = in_scratch("l/driver.sock");
 	OK(mkdir(dir, 0700) == 0 && symlink(dir, link) == 0);
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	char *want = keep(
 		xasprintf("driver socket parent '%s' must be a directory, not a symlink", link));
 	STREQ(e.text, want);
@@ -170,7 +170,7 @@ TEST(the_old_name_of_run_is_taken)
 		SKIP("needs root to make a socket in /run");
 	mode_t before = mode_of("/run");
 	char *path = keep(xasprintf("/var/run/unix-test-%d.sock", getpid()));
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	EQ(mode_of("/run"), before);
 	OK(dial(path) >= 0);
 	unix_path_remove(&at);
@@ -185,7 +185,7 @@ TEST(a_parent_of_another_user_is_refused)
 		SKIP("needs root to make a directory of another user");
 	char *dir = in_scratch("d"), *path = in_scratch("d/driver.sock");
 	OK(mkdir(dir, 0700) == 0 && chown(dir, OTHER_UID, OTHER_UID) == 0);
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	char *want = keep(xasprintf("driver socket parent '%s' is owned by uid %d, expected 0", dir,
 				    OTHER_UID));
 	STREQ(e.text, want);
@@ -195,7 +195,7 @@ static void expect_not_owned(const char *path)
 {
 	struct err e;
 	int fd;
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	char *want = keep(
 		xasprintf("driver socket path '%s' exists but is not an owned Unix socket", path));
 	STREQ(e.text, want);
@@ -238,7 +238,7 @@ TEST(a_stale_socket_of_our_own_is_replaced)
 	int fd;
 	char *path = in_scratch("s");
 	close(listen_plainly(path));
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	OK(dial(path) >= 0);
 }
 
@@ -248,7 +248,7 @@ TEST(a_live_socket_is_not_stolen)
 	int fd;
 	char *path = in_scratch("s");
 	int other = listen_plainly(path);
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	EQ(e.code, EADDRINUSE);
 	char *want =
 		keep(xasprintf("driver socket path '%s' is in use by process %d", path, getpid()));
@@ -257,7 +257,7 @@ TEST(a_live_socket_is_not_stolen)
 	while (dial_as(path, SOCK_NONBLOCK) >= 0)
 		;
 	EQ(errno, EAGAIN);
-	EQ(unix_listen(&fd, &at, path, UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e), -1);
 	EQ(e.code, EADDRINUSE);
 	close(other);
 }
@@ -267,7 +267,7 @@ TEST(the_socket_of_a_successor_is_not_removed)
 	struct err e;
 	int fd;
 	char *path = in_scratch("d/s"), *moved = in_scratch("d/t");
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	OK(rename(path, moved) == 0); /* keeps its inode from being used again */
 	int other = listen_plainly(path);
 	unix_path_remove(&at);
@@ -283,15 +283,27 @@ TEST(paths_that_cannot_be_sockets)
 	char long_name[200];
 	memset(long_name, 'x', sizeof long_name - 1);
 	long_name[sizeof long_name - 1] = '\0';
-	EQ(unix_listen(&fd, &at, in_scratch(long_name), UNIX_OWNER, &e), -1);
-	HAS(e.text, "bytes long, a Unix socket's may have 107");
-	EQ(unix_listen(&fd, &at, "driver.sock", UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", in_scratch(long_name), UNIX_OWNER, &e), -1);
+	HAS(e.text, "bytes long, the name of a socket may have 107");
+	EQ(unix_listen(&fd, &at, "driver socket", "driver.sock", UNIX_OWNER, &e), -1);
 	STREQ(e.text, "driver socket path 'driver.sock' names no file in a directory");
-	EQ(unix_listen(&fd, &at, in_scratch(""), UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", in_scratch(""), UNIX_OWNER, &e), -1);
 	HAS(e.text, "names no file in a directory");
 	touch(in_scratch("file"));
-	EQ(unix_listen(&fd, &at, in_scratch("file/s"), UNIX_OWNER, &e), -1);
+	EQ(unix_listen(&fd, &at, "driver socket", in_scratch("file/s"), UNIX_OWNER, &e), -1);
 	HAS(e.text, "must be a directory, not a file");
+	EQ(unix_listen(&fd, &at, "driver socket", "@driver", UNIX_OWNER, &e), -1);
+	HAS(e.text, "is an abstract name");
+}
+
+TEST(errors_call_the_socket_by_its_name)
+{
+	struct err e;
+	int fd;
+	EQ(unix_listen(&fd, &at, "ssh socket", "ssh.sock", UNIX_OWNER, &e), -1);
+	STREQ(e.text, "ssh socket path 'ssh.sock' names no file in a directory");
+	EQ(unix_listen(&fd, &at, "ssh socket", "", UNIX_OWNER, &e), -1);
+	STREQ(e.text, "ssh socket: '' names no socket");
 }
 
 /* As another user: connects, and waits for a byte or the end. 0: it was let in. */
@@ -332,7 +344,7 @@ TEST(users_are_told_apart_by_the_kernel)
 	if (geteuid() != 0)
 		SKIP("needs root to become other users");
 	char *path = in_scratch("d/s");
-	OK(unix_listen(&fd, &at, path, UNIX_EVERYONE, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_EVERYONE, &e) == 0);
 	EQ(mode_of(in_scratch("d")), 0711);
 	EQ(mode_of(path), 0666);
 	EQ(visit_served(fd, path, 0, &nobody), 0);
@@ -348,7 +360,7 @@ TEST(a_private_socket_cannot_be_reached_by_another_user)
 	if (geteuid() != 0)
 		SKIP("needs root to become another user");
 	char *path = in_scratch("d/s");
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0);
+	OK(unix_listen(&fd, &at, "driver socket", path, UNIX_OWNER, &e) == 0);
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(visit(path, OTHER_UID));
