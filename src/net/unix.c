@@ -13,7 +13,10 @@
 #include "net/unix.h"
 #include "net/unix_address.h"
 
-enum { BACKLOG = 128 };
+enum {
+	BACKLOG = 128,
+	PEERPIDFD = 77, /* SO_PEERPIDFD, of Linux 6.5 */
+};
 
 /* --- the parent --- */
 
@@ -225,4 +228,12 @@ int unix_peer(int fd, struct unix_peer *out, struct err *e)
 		return err_sys(e, "peer credentials");
 	*out = (struct unix_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid};
 	return 0;
+}
+
+int unix_peer_pidfd(int fd)
+{
+	int pidfd;
+	socklen_t n = sizeof pidfd;
+
+	return getsockopt(fd, SOL_SOCKET, PEERPIDFD, &pidfd, &n) < 0 ? -1 : pidfd;
 }

@@ -50,5 +50,8 @@ struct unix_peer {
 
 /* Who is at the other end, as the kernel knows it from the moment of connect. */
 int unix_peer(int fd, struct unix_peer *out, struct err *e);
+/* … as a pidfd of that very process, whatever becomes of its number; close-on-exec, the caller's. -1 with errno:
+ * ENOPROTOOPT where the kernel cannot (Linux before 6.5), anything else where the process is gone. */
+int unix_peer_pidfd(int fd);
 
 #endif

@@ -180,7 +180,7 @@ static bool hear(struct sshd *s)
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
-	if (n != sizeof session || (fds.n != 1 && !fds.lost)) {
+	if (n != sizeof session || (fds.n != 1 && fds.n != 2 && !fds.lost)) {
 		if (n > 0)
 			err_set(&e, EPROTO, "the sshd sent %zd bytes that are no message", n);
 		else
@@ -188,9 +188,10 @@ static bool hear(struct sshd *s)
 		is_gone(s, &e);
 		return false;
 	}
-	/* without room for its descriptor the session finds its pair closed, and ends */
-	if (fds.n == 1)
-		s->events->session(s->owner, fdpass_take(&fds, 0), &session.peer);
+	/* without room for its descriptors the session finds its pair closed, and ends */
+	if (fds.n > 0)
+		s->events->session(s->owner, fdpass_take(&fds, 0), &session.peer,
+				   fds.n == 2 ? fds.fd[1] : -1);
 	return true;
 }
 

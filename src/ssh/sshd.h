@@ -58,8 +58,9 @@ pid_t sshd_pid(const struct sshd *s);
 struct sshd_events {
 	/* A client has connected. Takes broker, one end of the pair to its session, which is non-blocking:
 	 * send SSH_BEGIN on it, or close it. peer is who connected; pid is 0 where it is in a PID namespace
-	 * that is none of ours. */
-	void (*session)(void *owner, int broker, const struct unix_peer *peer);
+	 * that is none of ours. pidfd, borrowed, is that process whatever becomes of its number; -1: the kernel
+	 * cannot say. */
+	void (*session)(void *owner, int broker, const struct unix_peer *peer, int pidfd);
 	/* D is gone, and no more clients will come. The last call. Its sessions are killed with it. */
 	void (*gone)(void *owner, const struct err *why);
 };

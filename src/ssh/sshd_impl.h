@@ -19,7 +19,8 @@ struct sshd_hello {
 	struct err failed;
 };
 
-/* … and each other one, with a descriptor: the supervisor's end of a session's pair. */
+/* … and each other one, with the supervisor's end of a session's pair and, where the kernel has it, a pidfd of the
+ * peer. */
 struct sshd_session {
 	struct unix_peer peer;
 };

@@ -124,16 +124,25 @@ _Noreturn static void be_session(struct inside *d, int client, int broker, pid_t
 	session_live(&d->identity, client, broker);
 }
 
+/* Who connected, as far as the kernel can say. One that is gone already has nobody to be served. */
+static bool look_at_peer(int client, struct unix_peer *peer, int *pidfd)
+{
+	struct err e;
+
+	*pidfd = unix_peer_pidfd(client);
+	return (*pidfd >= 0 || errno == ENOPROTOOPT) && unix_peer(client, peer, &e) == 0;
+}
+
 /* False: the supervisor is gone. One that has no room for a session at the moment costs the client its
  * connection. */
 static bool begin(struct inside *d, int client)
 {
 	struct sshd_session session;
 	pid_t self = getpid();
-	struct err e;
+	_cleanup_close_ int peer = -1;
 	int pair[2];
 
-	if (unix_peer(client, &session.peer, &e) < 0 ||
+	if (!look_at_peer(client, &session.peer, &peer) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return true;
 	_cleanup_close_ int ours = pair[0], theirs = pair[1];
@@ -141,13 +150,15 @@ static bool begin(struct inside *d, int client)
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(theirs);
+		cleanup_closep(&peer);
 		be_session(d, client, ours, self);
 	}
 	if (pid < 0)
 		return true;
 	d->sessions++;
 	/* when that fails the session finds its pair closed */
-	return fdpass_send(d->channel, &session, sizeof session, &theirs, 1) == 0 ||
+	return fdpass_send(d->channel, &session, sizeof session, (int[]){theirs, peer},
+			   peer >= 0 ? 2 : 1) == 0 ||
 	       errno == EAGAIN;
 }
 

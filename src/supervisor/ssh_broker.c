@@ -330,13 +330,14 @@ static void ready(struct source *source, uint32_t events UNUSED)
 
 /* ---- sessions ---- */
 
-static int add(struct ssh_broker *b, int fd, const struct unix_peer *peer, struct err *e)
+static int add(struct ssh_broker *b, int fd, const struct unix_peer *peer, int pidfd, struct err *e)
 {
 	const struct ssh_packet p = {.message = SSH_BEGIN};
 
 	if (b->n_sessions >= SSHD_SESSIONS_MAX)
 		return err_set(e, EAGAIN, "%d clients are connected", SSHD_SESSIONS_MAX);
-	if (b->c.keeper != NULL && ssh_peer_check(peer, keeper_pid(b->c.keeper), b->c.sshd, e) < 0)
+	if (b->c.keeper != NULL &&
+	    ssh_peer_check(peer, pidfd, keeper_pid(b->c.keeper), b->c.sshd, e) < 0)
 		return -1;
 	struct session *s = xcalloc(1, sizeof *s);
 	s->broker = b;
@@ -354,11 +355,11 @@ static int add(struct ssh_broker *b, int fd, const struct unix_peer *peer, struc
 	return 0;
 }
 
-void ssh_broker_add(struct ssh_broker *b, int fd, const struct unix_peer *peer)
+void ssh_broker_add(struct ssh_broker *b, int fd, const struct unix_peer *peer, int pidfd)
 {
 	struct err e;
 
-	if (add(b, fd, peer, &e) == 0)
+	if (add(b, fd, peer, pidfd, &e) == 0)
 		return;
 	tell_ssh_refused(b->c.events, e.text);
 	close(fd);

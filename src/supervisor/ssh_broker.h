@@ -55,7 +55,7 @@ struct ssh_broker *ssh_broker_new(const struct ssh_broker_config *c);
 void ssh_broker_free(struct ssh_broker *b);
 
 /* A client has connected (sshd_events.session): it is served, or refused. Takes fd. */
-void ssh_broker_add(struct ssh_broker *b, int fd, const struct unix_peer *peer);
+void ssh_broker_add(struct ssh_broker *b, int fd, const struct unix_peer *peer, int pidfd);
 
 /* A workload has ended (keeper_events.exited); nothing when it is none of a session's. */
 void ssh_broker_exited(struct ssh_broker *b, pid_t pid, int status);

@@ -50,11 +50,11 @@ int supervisor_start_sshd(struct supervisor *s, struct err *e)
 
 /* ---- its clients ---- */
 
-static void session(void *owner, int broker, const struct unix_peer *peer)
+static void session(void *owner, int broker, const struct unix_peer *peer, int pidfd)
 {
 	struct supervisor *s = owner;
 
-	ssh_broker_add(s->ssh, broker, peer);
+	ssh_broker_add(s->ssh, broker, peer, pidfd);
 }
 
 /* What runs goes on: only nobody comes in any more. */

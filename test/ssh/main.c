@@ -286,7 +286,8 @@ static void client_ready(struct source *s, uint32_t events UNUSED)
 		start(c, &p, &fds);
 }
 
-static void on_session(void *owner UNUSED, int broker, const struct unix_peer *peer)
+static void on_session(void *owner UNUSED, int broker, const struct unix_peer *peer,
+		       int pidfd UNUSED)
 {
 	const struct ssh_packet begin = {.message = SSH_BEGIN};
 	struct err e;

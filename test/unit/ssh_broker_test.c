@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 
 #include "base/log.h"
@@ -55,7 +57,7 @@ static int connect_as(const struct unix_peer *peer)
 	int both[2];
 
 	OK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, both) == 0);
-	ssh_broker_add(broker, both[1], peer);
+	ssh_broker_add(broker, both[1], peer, -1);
 	return both[0];
 }
 
@@ -699,7 +701,7 @@ TEST(broker_lets_no_process_of_the_sandbox_in)
 	fd = connect_as(&peer);
 	OK(hear(fd, &p, &fds) && p.message == SSH_BEGIN);
 	/* … unless it is the sshd: nobody below that connects */
-	EQ(ssh_peer_check(&peer, keeper_pid(rig.keeper), child, &err), -1);
+	EQ(ssh_peer_check(&peer, -1, keeper_pid(rig.keeper), child, &err), -1);
 	kill(child, SIGKILL);
 	/* outside of our PID namespace */
 	peer.pid = 0;
@@ -725,9 +727,35 @@ TEST(broker_lets_no_grandchild_of_the_sandbox_in)
 	struct unix_peer peer = ourselves();
 	peer.pid = atoi(text);
 	OK(peer.pid > 0);
-	EQ(ssh_peer_check(&peer, keeper_pid(rig.keeper), 0, &err), -1);
+	EQ(ssh_peer_check(&peer, -1, keeper_pid(rig.keeper), 0, &err), -1);
 	HAS(err.text, "is of the sandbox");
 	end();
+}
+
+/* Its number was given again to one that may come in. */
+TEST(a_peer_that_is_gone_does_not_come_in_by_its_number)
+{
+	struct unix_peer peer = ourselves();
+	pid_t heir = fork();
+
+	if (heir == 0) {
+		pause();
+		_exit(0);
+	}
+	pid_t gone = fork();
+	if (gone == 0)
+		_exit(0);
+	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, gone, 0);
+	_cleanup_close_ int alive = (int)syscall(SYS_pidfd_open, heir, 0);
+	OK(pidfd >= 0 && alive >= 0 && waitpid(gone, NULL, 0) == gone);
+	peer.pid = heir;
+	EQ(ssh_peer_check(&peer, -1, 4711, 0, &err), 0);
+	EQ(ssh_peer_check(&peer, alive, 4711, 0, &err), 0);
+	EQ(ssh_peer_check(&peer, pidfd, 4711, 0, &err), -1);
+	HAS(err.text, "is gone");
+	EQ(ssh_peer_check(&peer, alive, heir, 0, &err), -1);
+	HAS(err.text, "is of the sandbox");
+	kill(heir, SIGKILL);
 }
 
 TEST(broker_has_room_for_so_many_sessions)

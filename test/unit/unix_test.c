@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "driver/listen.h"
 #include "net/unix.h"
@@ -50,6 +52,14 @@ static char *in_scratch(const char *name)
 		atexit(remove_scratch);
 	}
 	return keep(xasprintf("%s/%s", scratch, name));
+}
+
+static char *read_text(const char *path)
+{
+	char *text;
+	struct err e;
+	OK(file_read(path, 4096, &text, NULL, &e) == 0);
+	return keep(text);
 }
 
 static mode_t mode_of(const char *path)
@@ -351,6 +361,39 @@ TEST(users_are_told_apart_by_the_kernel)
 	EQ(visit_served(fd, path, OTHER_UID, &users), 0);
 	EQ(visit_served(fd, path, OTHER_UID, &nobody), 1);
 	EQ(visit_served(fd, path, OTHER_UID + 1, &users), 1);
+}
+
+/* Also when it has ended, and its number is free. */
+TEST(who_connected_is_known_beyond_its_number)
+{
+	struct err e;
+	int fd, hold[2];
+	char *path = in_scratch("d/s");
+	char pid_line[32];
+
+	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0 && pipe(hold) == 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(hold[1]);
+		dial(path);
+		_exit(read(hold[0], &(char){0}, 1) == 0 ? 0 : 1);
+	}
+	OK(fcntl(fd, F_SETFL, 0) == 0); /* accept waits */
+	int c = accept(fd, NULL, NULL), pidfd = unix_peer_pidfd(c);
+	if (pidfd < 0 && errno == ENOPROTOOPT)
+		SKIP("a kernel before 6.5 has no SO_PEERPIDFD");
+	OK(pidfd >= 0);
+	EQ(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
+	snprintf(pid_line, sizeof pid_line, "Pid:\t%d\n", pid);
+	HAS(read_text(keep(xasprintf("/proc/self/fdinfo/%d", pidfd))), pid_line);
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+	EQ(poll(&ended, 1, 0), 0);
+	close(hold[1]);
+	OK(waitpid(pid, NULL, 0) == pid);
+	EQ(poll(&ended, 1, 0), 1);
+	/* who asks only now is told so, or gets one that says so */
+	ended.fd = unix_peer_pidfd(c);
+	OK((ended.fd < 0 && errno != ENOPROTOOPT) || poll(&ended, 1, 0) == 1);
 }
 
 TEST(a_private_socket_cannot_be_reached_by_another_user)
