@@ -11,11 +11,11 @@
 /*
  * Connecting, one at a time:
  *
- *   QUIET --something waits--> PAUSE --> DIALLING --> SHAKING (TLS) --> a link; QUIET
- *     ^                          ^          |            |
- *     +---- all that waited is told --------+------------+   failed: the next PAUSE is longer
+ *   QUIET --something waits--> PAUSE --> DIALLING --> a link; QUIET
+ *     ^                                     |
+ *     +---- all that waited is told --------+   failed: the next PAUSE is longer
  */
-enum connecting { QUIET, PAUSE, DIALLING, SHAKING };
+enum connecting { QUIET, PAUSE, DIALLING };
 
 struct channel {
 	struct loop *loop;
@@ -25,14 +25,11 @@ struct channel {
 	struct url server, proxy; /* proxy.host is NULL: none */
 	bool tls;
 	char *authority; /* of the server, as in Host */
-	char *address;   /* host:port, as in errors */
 
 	struct tls_client *identity; /* as it was made last */
 	enum connecting connecting;
-	struct dial *dial;
-	struct conn *shaking;
-	int64_t dialled; /* mono_ms */
-	struct timer timer;
+	struct timer pause;
+	struct conn_dial *dial;
 	unsigned failures; /* in a row; rules PAUSE */
 	int64_t failed_at; /* the last of them, mono_ms */
 	struct err trouble;
@@ -211,67 +208,24 @@ static void connect_failed(struct channel *ch, const struct err *why)
 	channel_pump(ch);
 }
 
-static void connected(struct channel *ch, struct conn *c, bool http2)
+static void dialled(void *owner, struct conn *c, const struct err *why)
 {
-	timer_stop(ch->loop, &ch->timer);
+	struct channel *ch = owner;
+
+	ch->dial = NULL;
+	if (c == NULL) {
+		connect_failed(ch, why);
+		return;
+	}
 	ch->connecting = QUIET;
-	struct link *l = link_new(ch, c, http2);
+	struct link *l = link_new(ch, c, ch->tls && streq(tls_alpn(c), "h2"));
 	list_add(&ch->links, &l->place);
 	channel_pump(ch);
 }
 
-static void shake(struct conn *c, bool readable UNUSED, bool writable UNUSED)
+static void dial(struct timer *t)
 {
-	struct channel *ch = c->owner;
-	int r = tls_handshake(c);
-
-	if (r == CONN_AGAIN)
-		return;
-	ch->shaking = NULL;
-	if (r == 1) {
-		connected(ch, c, streq(tls_alpn(c), "h2"));
-		return;
-	}
-	struct err why;
-	err_set(&why, c->err.code, "%s", conn_error(c));
-	timer_stop(ch->loop, &ch->timer);
-	conn_free(c);
-	connect_failed(ch, &why);
-}
-
-static void on_dialled(void *owner, int fd, const struct err *why)
-{
-	struct channel *ch = owner;
-	const char *name = ch->config->tls_server_name;
-	struct conn *c;
-	struct err e;
-
-	ch->dial = NULL;
-	if (fd < 0) {
-		connect_failed(ch, why);
-		return;
-	}
-	if (!ch->tls) {
-		if (conn_of_fd(&c, ch->loop, fd, ch->address, &e) < 0)
-			connect_failed(ch, &e);
-		else
-			connected(ch, c, false);
-		return;
-	}
-	if (tls_connect(&c, ch->loop, fd, ch->identity, name ? name : ch->server.host, ch->address,
-			&e) < 0) {
-		connect_failed(ch, &e);
-		return;
-	}
-	ch->connecting = SHAKING;
-	ch->shaking = c;
-	timer_set(ch->loop, &ch->timer, CHANNEL_CONNECT_MS - (mono_ms() - ch->dialled));
-	conn_set_owner(c, shake, ch);
-	shake(c, true, true);
-}
-
-static void dial(struct channel *ch)
-{
+	struct channel *ch = container_of(t, struct channel, pause);
 	struct err e;
 
 	if (ch->tls && refresh_identity(ch, &e) < 0) {
@@ -279,31 +233,17 @@ static void dial(struct channel *ch)
 		return;
 	}
 	ch->connecting = DIALLING;
-	ch->dialled = mono_ms();
-	struct dial_config c = {
+	const struct conn_dial_config c = {
 		.host = ch->server.host,
 		.port = ch->server.port,
 		.proxy = ch->proxy.host ? &ch->proxy : NULL,
+		.tls = ch->tls ? ch->identity : NULL,
+		.certificate_name = ch->config->tls_server_name,
 		.timeout_ms = CHANNEL_CONNECT_MS,
-		.done = on_dialled,
+		.done = dialled,
 		.owner = ch,
 	};
-	ch->dial = dial_start(ch->loop, ch->resolver, &c);
-}
-
-static void on_timer(struct timer *t)
-{
-	struct channel *ch = container_of(t, struct channel, timer);
-	struct err why;
-
-	if (ch->connecting == PAUSE) {
-		dial(ch);
-		return;
-	}
-	conn_free(steal(&ch->shaking));
-	err_set(&why, ETIMEDOUT, "TLS with %s: no answer within %d ms", ch->address,
-		CHANNEL_CONNECT_MS);
-	connect_failed(ch, &why);
+	ch->dial = conn_dial_start(ch->loop, ch->resolver, &c);
 }
 
 static void connect_soon(struct channel *ch)
@@ -318,7 +258,7 @@ static void connect_soon(struct channel *ch)
 				     (int64_t)CHANNEL_BACKOFF_MAX_MS));
 	}
 	ch->connecting = PAUSE; /* what it has been quiet since counts */
-	timer_set(ch->loop, &ch->timer, ch->failed_at + ms - mono_ms());
+	timer_set(ch->loop, &ch->pause, ch->failed_at + ms - mono_ms());
 }
 
 /* ---- links ---- */
@@ -391,8 +331,7 @@ static int read_server(struct channel *ch, struct err *e)
 		return err_set(e, EINVAL, "the API server's URL %s is neither https nor http",
 			       ch->config->server);
 	bool usual = ch->server.port == (ch->tls ? 443 : 80);
-	ch->address = url_authority(ch->server.host, ch->server.port);
-	ch->authority = xstrdup(ch->address);
+	ch->authority = url_authority(ch->server.host, ch->server.port);
 	if (usual) /* as browsers and client-go write it */
 		*strrchr(ch->authority, ':') = '\0';
 	return 0;
@@ -420,7 +359,7 @@ int channel_new(struct channel **out, struct loop *l, const struct kube_config *
 	ch->loop = l;
 	ch->config = config;
 	ch->auth = auth;
-	ch->timer.fire = on_timer;
+	ch->pause.fire = dial;
 	ch->pump.run = run_pump;
 	list_init(&ch->links);
 	list_init(&ch->waiting);
@@ -437,9 +376,8 @@ void channel_free(struct channel *ch)
 {
 	if (ch == NULL)
 		return;
-	dial_cancel(ch->dial);
-	conn_free(ch->shaking);
-	timer_stop(ch->loop, &ch->timer);
+	conn_dial_cancel(ch->dial);
+	timer_stop(ch->loop, &ch->pause);
 	loop_later_cancel(&ch->pump);
 	list_each(l, &ch->links, struct link, place)
 		link_free_now(l);
@@ -448,6 +386,5 @@ void channel_free(struct channel *ch)
 	url_fini(&ch->server);
 	url_fini(&ch->proxy);
 	free(ch->authority);
-	free(ch->address);
 	free(ch);
 }

@@ -8,9 +8,7 @@
 #include "http1/client.h"
 #include "http2/h2_conn.h"
 #include "kube/channel.h"
-#include "net/dial.h"
-#include "net/resolver.h"
-#include "net/tls.h"
+#include "net/conn_dial.h"
 
 /*
  *  OPEN ---> CLOSING ---> gone

@@ -79,6 +79,11 @@ void conn_free(struct conn *c)
 
 /* ---- plain sockets ---- */
 
+struct plain_conn {
+	struct conn c;
+	char *name; /* as c.src.name, and the owner of it */
+};
+
 static ssize_t plain_read(struct conn *c, void *p, size_t n)
 {
 	for (;;) {
@@ -118,8 +123,11 @@ static void plain_end(struct conn *c)
 
 static void plain_free(struct conn *c)
 {
+	struct plain_conn *plain = container_of(c, struct plain_conn, c);
+
 	close(c->src.fd);
-	free(c);
+	free(plain->name);
+	free(plain);
 }
 
 static const struct conn_ops plain_ops = {
@@ -131,12 +139,13 @@ static const struct conn_ops plain_ops = {
 
 int conn_of_fd(struct conn **out, struct loop *l, int fd, const char *name, struct err *e)
 {
-	struct conn *c = xcalloc(1, sizeof *c);
+	struct plain_conn *plain = xcalloc(1, sizeof *plain);
 
-	if (conn_init(c, l, fd, &plain_ops, name, e) < 0) {
-		plain_free(c);
+	plain->name = xstrdup(name);
+	if (conn_init(&plain->c, l, fd, &plain_ops, plain->name, e) < 0) {
+		plain_free(&plain->c);
 		return -1;
 	}
-	*out = c;
+	*out = &plain->c;
 	return 0;
 }

@@ -48,11 +48,12 @@ struct conn {
 			/* the transport's own state follows in the struct that embeds this one */
 };
 
-/* A conn over a connected non-blocking stream socket; takes fd (closed on failure too). It watches
- * nothing until conn_want. */
+/* A conn over a connected non-blocking stream socket; takes fd (closed on failure too). name is what
+ * errors call the other end; it is copied. It watches nothing until conn_want. */
 int conn_of_fd(struct conn **out, struct loop *l, int fd, const char *name, struct err *e);
 
-/* Sets up the common part for a transport that embeds struct conn; used by transports only. */
+/* Sets up the common part for a transport that embeds struct conn; used by transports only. name is
+ * borrowed for as long as it lives. */
 int conn_init(struct conn *c, struct loop *l, int fd, const struct conn_ops *ops, const char *name,
 	      struct err *e);
 

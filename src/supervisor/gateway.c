@@ -26,7 +26,7 @@ struct gateway_link {
 	void *owner;
 	struct later start, end;
 	struct tls_client *tls;
-	struct grpc_connect *connect;
+	struct conn_dial *dial;
 	struct grpc_channel *channel;
 };
 
@@ -154,7 +154,7 @@ static void connected(void *owner, struct conn *c, const struct err *why)
 	struct gateway_link *k = owner;
 	struct grpc_channel_config config = GRPC_CHANNEL_CONFIG_DEFAULT;
 
-	k->connect = NULL;
+	k->dial = NULL;
 	if (c == NULL) {
 		k->ops->lost(k->owner, why);
 		return;
@@ -187,16 +187,17 @@ static void run_start(struct later *later)
 		k->ops->lost(k->owner, &e);
 		return;
 	}
-	const struct grpc_connect_config config = {
+	const struct conn_dial_config config = {
 		.host = g->url.host,
 		.port = g->url.port,
 		.tls = k->tls,
 		.certificate_name = str_empty(g->certificate_name) ? NULL : g->certificate_name,
+		.protocol = "h2",
 		.timeout_ms = GATEWAY_CONNECT_MS,
 		.done = connected,
 		.owner = k,
 	};
-	k->connect = grpc_connect_start(k->loop, k->resolver, &config);
+	k->dial = conn_dial_start(k->loop, k->resolver, &config);
 }
 
 struct gateway_link *gateway_link_open(const struct gateway *g, struct loop *l, struct resolver *r,
@@ -220,7 +221,7 @@ void gateway_link_close(struct gateway_link *k)
 	if (k == NULL)
 		return;
 	loop_later_cancel(&k->start);
-	grpc_connect_cancel(steal(&k->connect));
+	conn_dial_cancel(steal(&k->dial));
 	grpc_channel_free(steal(&k->channel));
 	tls_client_unref(steal(&k->tls));
 	loop_later(k->loop, &k->end);

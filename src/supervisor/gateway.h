@@ -10,7 +10,7 @@
 #define OPENSHELL_SUPERVISOR_GATEWAY_H
 
 #include "grpc/client.h"
-#include "grpc/connect.h"
+#include "net/conn_dial.h"
 #include "net/url.h"
 #include "supervisor/gateway_token.h"
 

@@ -3,97 +3,26 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/util.h"
 #include "net/tls.h"
 #include "test.h"
+#include "tls_server.h"
 
-static char dir[64];
 static struct loop *loop;
 
-static void run(const char *fmt, ...) PRINTF(1, 2);
-static void run(const char *fmt, ...)
-{
-	char command[2048];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof command, fmt, ap);
-	va_end(ap);
-	if (system(command) != 0)
-		FAIL("%s", command);
-}
-
-static void remove_dir(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	if (system(command) != 0)
-		perror(dir);
-}
-
-/* An authority, and a certificate by it: openssl's own tool makes them. */
-static void make_certs(const char *key_algorithm, const char *name, const char *days)
+static void setup(const char *key_algorithm, const char *name, const char *days)
 {
 	struct err e;
 
-	if (system("openssl version >/dev/null 2>&1") != 0)
-		SKIP("openssl is not installed");
-	snprintf(dir, sizeof dir, "/tmp/tls-test-XXXXXX");
-	OK(mkdtemp(dir) != NULL && chdir(dir) == 0);
-	atexit(remove_dir);
-	run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key "
-	    "-out "
-	    "ca.crt -days 9 -subj '/CN=test authority' 2>log");
-	run("openssl req -newkey %s -nodes -keyout s.key -out s.csr -subj '/CN=server' 2>log",
-	    key_algorithm);
-	run("printf 'subjectAltName=%s\\nextendedKeyUsage=serverAuth,clientAuth' > ext", name);
-	run("openssl x509 -req -in s.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out s.crt -days "
-	    "%s "
-	    "-extfile ext 2>log",
-	    days);
+	make_certs(key_algorithm, name, days);
 	EQ(loop_new(&loop, &e), 0);
-}
-
-#define P256 "ec -pkeyopt ec_paramgen_curve:P-256"
-#define RSA "rsa:2048"
-
-/* Starts it and returns its port. It ends with the test. */
-static int serve(const char *options)
-{
-	char command[512], line[256];
-	int out[2], port = 0;
-
-	snprintf(command, sizeof command,
-		 "exec openssl s_server -accept 127.0.0.1:0 -cert s.crt -key s.key %s 2>server.log",
-		 options);
-	OK(pipe(out) == 0);
-	if (fork() == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(out[1], STDOUT_FILENO);
-		close(out[0]);
-		close(out[1]);
-		execl("/bin/sh", "sh", "-c", command, NULL);
-		_exit(127);
-	}
-	close(out[1]);
-	FILE *f = fdopen(out[0], "r");
-	while (port == 0 && fgets(line, sizeof line, f) != NULL)
-		sscanf(line, "ACCEPT 127.0.0.1:%d", &port);
-	if (port == 0)
-		run("cat server.log; false");
-	return port; /* f stays open: the server writes to it */
 }
 
 static int dial(int port)
@@ -105,15 +34,6 @@ static int dial(int port)
 	OK(connect(fd, (void *)&a, sizeof a) == 0);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	return fd;
-}
-
-static char *slurp(const char *path)
-{
-	struct err e;
-	char *text = NULL;
-
-	OK(file_read(path, 1 << 20, &text, NULL, &e) == 0);
-	return text;
 }
 
 static const char *alpn[] = {"h2", "http/1.1", NULL};
@@ -223,25 +143,25 @@ static void works(const char *options, const char *name, const char *version)
 
 TEST(tls13_with_p256)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	works("-www -tls1_3", "server.test", "TLSv1.3");
 }
 
 TEST(tls12_with_p256)
 {
-	make_certs(P256, "DNS:*.test", "9");
+	setup(P256, "DNS:*.test", "9");
 	works("-www -tls1_2", "server.test", "TLSv1.2");
 }
 
 TEST(tls13_with_rsa_by_address)
 {
-	make_certs(RSA, "IP:127.0.0.1", "9");
+	setup(RSA, "IP:127.0.0.1", "9");
 	works("-www -tls1_3", "127.0.0.1", "TLSv1.3");
 }
 
 TEST(tls12_with_rsa_by_ipv6_address)
 {
-	make_certs(RSA, "IP:fd00\\:\\:1", "9");
+	setup(RSA, "IP:fd00\\:\\:1", "9");
 	works("-www -tls1_2", "fd00::1", "TLSv1.2");
 }
 
@@ -265,7 +185,7 @@ static bool asks_for(const char *name)
 
 TEST(a_name_is_asked_for_and_an_address_is_not)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	OK(asks_for("server.test"));
 	OK(!asks_for("127.0.0.1"));
 	OK(!asks_for("fd00::1"));
@@ -274,7 +194,7 @@ TEST(a_name_is_asked_for_and_an_address_is_not)
 
 TEST(alpn_chooses_a_protocol)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	struct tls_client *t = client(false, true);
 	talk(t, serve("-alpn http/1.1,h2 -www"), "server.test");
 	EQ(shaken, 1);
@@ -284,7 +204,7 @@ TEST(alpn_chooses_a_protocol)
 
 TEST(no_alpn_is_no_protocol)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	struct tls_client *t = client(false, true);
 	talk(t, serve("-www"), "server.test");
 	EQ(shaken, 1);
@@ -294,7 +214,7 @@ TEST(no_alpn_is_no_protocol)
 
 TEST(a_client_certificate_is_shown)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	struct tls_client *t = client(true, true);
 	request = "GET / HTTP/1.0\r\n\r\n";
 	talk(t, serve("-www -Verify 2 -CAfile ca.crt -verify_return_error"), "server.test");
@@ -306,7 +226,7 @@ TEST(a_client_certificate_is_shown)
 /* TLS 1.3 lets the client be through before the server has said no. */
 TEST(a_missing_client_certificate_is_said)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	struct tls_client *t = client(false, true);
 	request = "GET / HTTP/1.0\r\n\r\n";
 	talk(t, serve("-www -Verify 2 -CAfile ca.crt -verify_return_error -tls1_3"), "server.test");
@@ -327,7 +247,7 @@ static void fails(struct tls_client *t, int port, const char *name, const char *
 
 TEST(another_name_is_refused_with_the_names_it_has)
 {
-	make_certs(P256, "DNS:a.test,DNS:b.test,IP:10.0.0.1", "9");
+	setup(P256, "DNS:a.test,DNS:b.test,IP:10.0.0.1", "9");
 	fails(client(false, true), serve("-www"), "server.test",
 	      "TLS with the server: its certificate is not for \"server.test\", but for a.test, "
 	      "b.test, "
@@ -336,20 +256,20 @@ TEST(another_name_is_refused_with_the_names_it_has)
 
 TEST(another_address_is_refused)
 {
-	make_certs(P256, "DNS:a.test", "9");
+	setup(P256, "DNS:a.test", "9");
 	fails(client(false, true), serve("-www -tls1_2"), "127.0.0.1",
 	      "its certificate is not for \"127.0.0.1\", but for a.test");
 }
 
 TEST(an_expired_certificate_is_refused_with_its_date)
 {
-	make_certs(P256, "DNS:server.test", "-1");
+	setup(P256, "DNS:server.test", "-1");
 	fails(client(false, true), serve("-www"), "server.test", "its certificate expired on 20");
 }
 
 TEST(an_unknown_authority_is_refused_by_name)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	int port = serve("-www");
 	run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout o.key "
 	    "-out "
@@ -361,7 +281,7 @@ TEST(an_unknown_authority_is_refused_by_name)
 
 TEST(insecure_takes_any_certificate)
 {
-	make_certs(P256, "DNS:a.test", "-1");
+	setup(P256, "DNS:a.test", "-1");
 	struct tls_client *t = client(false, false);
 	talk(t, serve("-www -tls1_3"), "server.test");
 	if (shaken != 1)
@@ -371,7 +291,7 @@ TEST(insecure_takes_any_certificate)
 
 TEST(insecure_takes_any_certificate_by_tls12)
 {
-	make_certs(P256, "DNS:a.test", "-1");
+	setup(P256, "DNS:a.test", "-1");
 	struct tls_client *t = client(false, false);
 	talk(t, serve("-www -tls1_2"), "server.test");
 	EQ(shaken, 1);
@@ -380,13 +300,13 @@ TEST(insecure_takes_any_certificate_by_tls12)
 
 TEST(an_ed25519_server_is_said_by_name)
 {
-	make_certs("ed25519", "DNS:server.test", "9");
+	setup("ed25519", "DNS:server.test", "9");
 	fails(client(false, true), serve("-www"), "server.test", "Ed25519");
 }
 
 TEST(a_server_that_does_not_speak_tls_is_said)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	int port = serve("-www");
 	struct tls_client *t = client(false, true);
 	struct err e;
@@ -404,7 +324,7 @@ TEST(a_server_that_does_not_speak_tls_is_said)
 
 TEST(a_server_that_hangs_up_is_said)
 {
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	struct tls_client *t = client(false, true);
 	struct err e;
 	int pair[2];
@@ -430,7 +350,7 @@ static void config_fails(struct tls_client_config c, const char *why)
 
 TEST(what_cannot_be_read_is_named)
 {
-	make_certs("ed25519", "DNS:server.test", "9");
+	setup("ed25519", "DNS:server.test", "9");
 	run("openssl genrsa -aes128 -passout pass:x -out enc.key 2>log");
 	run("openssl ecparam -name prime256v1 -genkey -noout -out other.key");
 	_cleanup_free_ char *ca = slurp("ca.crt");
@@ -462,7 +382,7 @@ TEST(the_machines_own_authorities_are_used_when_none_is_given)
 	struct tls_client *t = NULL;
 	struct err e = {0};
 
-	make_certs(P256, "DNS:server.test", "9");
+	setup(P256, "DNS:server.test", "9");
 	setenv("SSL_CERT_FILE", "ca.crt", 1);
 	EQ(tls_client_new(&t, &c, &e), 0);
 	talk(t, serve("-www"), "server.test");
