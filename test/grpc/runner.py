@@ -50,6 +50,7 @@ class Result(unittest.TestResult):
     def __init__(self):
         super().__init__()
         self.passed = 0
+        self.began = time.monotonic()  # for what is told before a test begins: of its class
 
     def startTest(self, test):
         super().startTest(test)
@@ -73,7 +74,8 @@ class Result(unittest.TestResult):
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self.show(subtest, (self.failures or self.errors)[-1][1])
+            failed = issubclass(err[0], test.failureException)
+            self.show(subtest, (self.failures if failed else self.errors)[-1][1])
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
