@@ -170,6 +170,14 @@ static void is_gone(struct sshd *s, const struct err *why)
 	s->events->gone(s->owner, why);
 }
 
+/* In order: with descriptors, unless it has none to have. */
+static bool is_session(const struct sshd_session *session, ssize_t n, const struct fdpass *fds)
+{
+	if (n != sizeof *session)
+		return false;
+	return fds->lost || (session->full ? fds->n == 0 : fds->n == 1 || fds->n == 2);
+}
+
 /* False: nothing more is to be heard now. */
 static bool hear(struct sshd *s)
 {
@@ -180,7 +188,7 @@ static bool hear(struct sshd *s)
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
-	if (n != sizeof session || (fds.n != 1 && fds.n != 2 && !fds.lost)) {
+	if (!is_session(&session, n, &fds)) {
 		if (n > 0)
 			err_set(&e, EPROTO, "the sshd sent %zd bytes that are no message", n);
 		else
@@ -189,7 +197,9 @@ static bool hear(struct sshd *s)
 		return false;
 	}
 	/* without room for its descriptors the session finds its pair closed, and ends */
-	if (fds.n > 0)
+	if (session.full)
+		s->events->full(s->owner);
+	else if (fds.n > 0)
 		s->events->session(s->owner, fdpass_take(&fds, 0), &session.peer,
 				   fds.n == 2 ? fds.fd[1] : -1);
 	return true;

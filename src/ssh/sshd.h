@@ -24,9 +24,11 @@
 #include "net/unix.h"
 
 enum {
-	/* Connections at once; one more is closed at once. Ours: a gateway forwards 20 of a sandbox's
-	 * (gateway contract 3.3) and runs 32 relays. */
+	/* Connections at once; one more is told so. Ours: a gateway forwards 20 of a sandbox's
+	 * (gateway contract 3.3), and each exec is one. */
 	SSHD_SESSIONS_MAX = 64,
+	/* … that are being told so; one more is closed without a word. Ours. */
+	SSHD_REFUSALS_MAX = 16,
 };
 
 struct sshd;
@@ -61,6 +63,8 @@ struct sshd_events {
 	 * that is none of ours. pidfd, borrowed, is that process whatever becomes of its number; -1: the kernel
 	 * cannot say. */
 	void (*session)(void *owner, int broker, const struct unix_peer *peer, int pidfd);
+	/* One client more than there is room for was refused. */
+	void (*full)(void *owner);
 	/* D is gone, and no more clients will come. The last call. Its sessions are killed with it. */
 	void (*gone)(void *owner, const struct err *why);
 };

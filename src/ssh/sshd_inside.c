@@ -36,6 +36,7 @@ struct inside {
 	int signals; /* SIGCHLD */
 	struct sshd_identity identity;
 	unsigned sessions;
+	pid_t refusing[SSHD_REFUSALS_MAX]; /* 0: free */
 };
 
 extern char **environ;
@@ -109,7 +110,8 @@ static int settle(struct inside *d, const struct sshd_config *c, pid_t superviso
 
 /* ---- serving ---- */
 
-_Noreturn static void be_session(struct inside *d, int client, int broker, pid_t parent)
+/* What a process that serves one client does first. */
+static void become(struct inside *d, const char *name, pid_t parent)
 {
 	sigset_t none;
 
@@ -118,10 +120,9 @@ _Noreturn static void be_session(struct inside *d, int client, int broker, pid_t
 	close(d->signals);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_NAME, "openshell-ssh", 0, 0, 0);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
 		_exit(1);
-	session_live(&d->identity, client, broker);
 }
 
 /* Who connected, as far as the kernel can say. One that is gone already has nobody to be served. */
@@ -137,7 +138,7 @@ static bool look_at_peer(int client, struct unix_peer *peer, int *pidfd)
  * connection. */
 static bool begin(struct inside *d, int client)
 {
-	struct sshd_session session;
+	struct sshd_session session = {.full = false};
 	pid_t self = getpid();
 	_cleanup_close_ int peer = -1;
 	int pair[2];
@@ -151,7 +152,8 @@ static bool begin(struct inside *d, int client)
 	if (pid == 0) {
 		close(theirs);
 		cleanup_closep(&peer);
-		be_session(d, client, ours, self);
+		become(d, "openshell-ssh", self);
+		session_live(&d->identity, client, ours);
 	}
 	if (pid < 0)
 		return true;
@@ -162,21 +164,55 @@ static bool begin(struct inside *d, int client)
 	       errno == EAGAIN;
 }
 
+/* Where pid, or 0, is among those that are refused; NULL: nowhere. */
+static pid_t *find_refusing(struct inside *d, pid_t pid)
+{
+	for (size_t i = 0; i < ARRAY_LEN(d->refusing); i++)
+		if (d->refusing[i] == pid)
+			return &d->refusing[i];
+	return NULL;
+}
+
+/* There is no room for it. False: the supervisor is gone. */
+static bool refuse(struct inside *d, int client)
+{
+	const struct sshd_session session = {.full = true};
+	pid_t self = getpid(), *free = find_refusing(d, 0);
+	pid_t pid = free != NULL ? fork() : -1;
+
+	if (pid == 0) {
+		become(d, "openshell-ssh", self);
+		sshd_say_full(client);
+	}
+	if (pid > 0)
+		*free = pid;
+	return fdpass_send(d->channel, &session, sizeof session, NULL, 0) == 0 || errno == EAGAIN;
+}
+
 static bool accept_one(struct inside *d)
 {
 	_cleanup_close_ int client = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	return client < 0 || d->sessions >= SSHD_SESSIONS_MAX || begin(d, client);
+	if (client < 0)
+		return true;
+	return d->sessions >= SSHD_SESSIONS_MAX ? refuse(d, client) : begin(d, client);
 }
 
 static void reap(struct inside *d)
 {
 	struct signalfd_siginfo s;
+	pid_t pid;
 
 	while (read(d->signals, &s, sizeof s) == sizeof s)
 		;
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		d->sessions--;
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+		pid_t *refusing = find_refusing(d, pid);
+
+		if (refusing != NULL)
+			*refusing = 0;
+		else
+			d->sessions--;
+	}
 }
 
 static void serve(struct inside *d)

@@ -57,6 +57,15 @@ static void session(void *owner, int broker, const struct unix_peer *peer, int p
 	ssh_broker_add(s->ssh, broker, peer, pidfd);
 }
 
+static void full(void *owner)
+{
+	const struct supervisor *s = owner;
+	struct err e;
+
+	err_set(&e, EAGAIN, "%d clients are connected", SSHD_SESSIONS_MAX);
+	tell_ssh_refused(s->events, e.text);
+}
+
 /* What runs goes on: only nobody comes in any more. */
 static void sshd_gone(void *owner, const struct err *why)
 {
@@ -65,7 +74,7 @@ static void sshd_gone(void *owner, const struct err *why)
 	tell_ssh_failed(s->events, why->text);
 }
 
-static const struct sshd_events sshd_events = {.session = session, .gone = sshd_gone};
+static const struct sshd_events sshd_events = {.session = session, .full = full, .gone = sshd_gone};
 
 static int make_environment(void *owner, const char *term, const char *shell,
 			    struct environment *out, struct err *e)

@@ -2,6 +2,7 @@
  * ssh SOCKET          the sandbox's sshd, with a supervisor of the test's own that starts what is asked for as it is,
  *                     without a wall; ends at the end of its stdin. Prints "ready", then what it was asked for.
  * ssh connect SOCKET  stdin and stdout to the socket, for ProxyCommand
+ * ssh kex SOCKET NAME libssh as a client that has this key exchange alone: logs in, and prints what was taken
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +18,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <libssh/libssh.h>
 
 #include "base/file.h"
 #include "base/list.h"
@@ -304,6 +307,11 @@ static void on_session(void *owner UNUSED, int broker, const struct unix_peer *p
 	answer(c, &begin, NULL, 0);
 }
 
+static void on_full(void *owner UNUSED)
+{
+	printf("full\n");
+}
+
 static void on_gone(void *owner UNUSED, const struct err *why)
 {
 	die("the sshd is gone: %s", why->text);
@@ -334,7 +342,7 @@ static void on_stdin(struct source *s, uint32_t events UNUSED)
 
 static int serve(const char *path)
 {
-	static const struct sshd_events events = {on_session, on_gone};
+	static const struct sshd_events events = {on_session, on_full, on_gone};
 	const struct sshd_config config = {.socket = path};
 	struct source in = {.fd = 0, .ready = on_stdin, .name = "stdin"};
 	struct sshd *sshd;
@@ -363,15 +371,22 @@ static int copy(int from, int to)
 	return n > 0 && file_write_all(to, bytes, (size_t)n) == 0 ? 0 : -1;
 }
 
-static int relay(const char *path)
+static int dial(const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-	struct pollfd p[] = {{.fd = 0, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
 
 	snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
 	if (connect(fd, (struct sockaddr *)&at, sizeof at) < 0)
 		die("connect %s: %s", path, strerror(errno));
+	return fd;
+}
+
+static int relay(const char *path)
+{
+	int fd = dial(path);
+	struct pollfd p[] = {{.fd = 0, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+
 	while (poll(p, 2, -1) > 0) {
 		if (p[1].revents && copy(fd, 1) < 0)
 			return 0;
@@ -381,11 +396,33 @@ static int relay(const char *path)
 	return 1;
 }
 
+/* ---- a client ---- */
+
+static int exchange_keys(const char *path, const char *method)
+{
+	int fd = dial(path);
+	bool no = false;
+	ssh_session ssh = ssh_new();
+
+	if (ssh_options_set(ssh, SSH_OPTIONS_FD, &fd) < 0 ||
+	    ssh_options_set(ssh, SSH_OPTIONS_HOST, "sandbox") < 0 ||
+	    ssh_options_set(ssh, SSH_OPTIONS_PROCESS_CONFIG, &no) < 0 ||
+	    ssh_options_set(ssh, SSH_OPTIONS_KEY_EXCHANGE, method) < 0 || ssh_connect(ssh) < 0 ||
+	    ssh_userauth_none(ssh, NULL) != SSH_AUTH_SUCCESS)
+		die("%s: %s", method, ssh_get_error(ssh));
+	printf("%s\n", ssh_get_kex_algo(ssh));
+	ssh_disconnect(ssh);
+	ssh_free(ssh);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2)
 		return serve(argv[1]);
 	if (argc == 3 && strcmp(argv[1], "connect") == 0)
 		return relay(argv[2]);
-	die("usage: ssh SOCKET | ssh connect SOCKET");
+	if (argc == 4 && strcmp(argv[1], "kex") == 0)
+		return exchange_keys(argv[2], argv[3]);
+	die("usage: ssh SOCKET | ssh connect SOCKET | ssh kex SOCKET NAME");
 }

@@ -25,7 +25,7 @@ TOOL = os.environ.get(
 )
 SECONDS = 120
 MIB = 1 << 20
-SESSIONS_MAX, CHANNELS_MAX = 64, 32
+SESSIONS_MAX, REFUSALS_MAX, CHANNELS_MAX = 64, 16, 32
 DETACH = b"\x10\x11"
 
 
@@ -297,11 +297,17 @@ class OpensshTest(unittest.TestCase):
         for _ in range(SESSIONS_MAX):
             clients.append(self.connect())
             self.assertTrue(clients[-1].recv(4).startswith(b"SSH-"))
+        done = self.ssh("x", "true", code=255)
+        self.assertIn(b":12: too many SSH sessions are open in this sandbox", done.stderr)
+        self.heard("full")
+        # … and those who are being told so have a bound too
+        told = [self.connect() for _ in range(REFUSALS_MAX)]
+        for client in told:
+            self.assertTrue(client.recv(4).startswith(b"SSH-"))
         one_more = self.connect()
         self.assertEqual(one_more.recv(4), b"")
-        for client in clients:
+        for client in clients + told + [one_more]:
             client.close()
-        one_more.close()
         eventually(lambda: not self.sessions())
         self.ssh("x", "true")
 
