@@ -12,10 +12,14 @@
 #include "ssh/session_impl.h"
 #include "ssh/sshd_impl.h"
 
-/* What the gateway's client, the CLI's and OpenSSH have in common (contract 3.6). */
-#define KEX "curve25519-sha256,curve25519-sha256@libssh.org"
+/* What the gateway's client, the CLI's and OpenSSH have in common (contract 3.6); before it, what OpenSSH 10 warns of the
+ * lack of; after it, for clients without that curve. */
+#define KEX                                                                                        \
+	"mlkem768x25519-sha256,curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256"
 #define MACS "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256"
-#define BANNER "openshell"
+/* For a client without any cipher that authenticates by itself, as paramiko before 3.5. It is the client's list that
+ * decides, and OpenSSH before 9.9 would take it although it has better: that is not offered it. */
+#define CIPHER_PLAIN "aes256-ctr"
 
 /* ---- the supervisor ---- */
 
@@ -110,6 +114,24 @@ static bool set(ssh_bind bind, enum ssh_bind_options_e option, const void *value
 	return ssh_bind_options_set(bind, option, value) == 0;
 }
 
+/* The client has said what it is: it is told what we have only after that. */
+static void on_status(void *arg, float status UNUSED)
+{
+	struct session *s = arg;
+	_cleanup_free_ char *ciphers = NULL;
+
+	if (s->knows_client || ssh_get_clientbanner(s->ssh) == NULL)
+		return;
+	s->knows_client = true;
+	if (strstr(ssh_get_clientbanner(s->ssh), "OpenSSH") != NULL)
+		return;
+	ciphers = xasprintf("%s," CIPHER_PLAIN, s->ciphers);
+	if (ssh_options_set(s->ssh, SSH_OPTIONS_CIPHERS_C_S, ciphers) < 0 ||
+	    ssh_options_set(s->ssh, SSH_OPTIONS_CIPHERS_S_C, ciphers) < 0 ||
+	    ssh_server_init_kex(s->ssh) != SSH_OK)
+		_exit(1);
+}
+
 /* The bind is not released: the key in it is the process's. */
 static bool accept_client(struct session *s, const struct sshd_identity *id)
 {
@@ -118,7 +140,7 @@ static bool accept_client(struct session *s, const struct sshd_identity *id)
 
 	s->ssh = ssh_new();
 	return bind && s->ssh && set(bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &no) &&
-	       set(bind, SSH_BIND_OPTIONS_BANNER, BANNER) &&
+	       set(bind, SSH_BIND_OPTIONS_BANNER, SSHD_BANNER) &&
 	       set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, id->key) &&
 	       set(bind, SSH_BIND_OPTIONS_HOSTKEY_ALGORITHMS, "ssh-ed25519") &&
 	       set(bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, KEX) &&
@@ -139,10 +161,15 @@ static void greet(struct session *s, const struct sshd_identity *id)
 		.channel_open_request_session_function = on_session,
 		.channel_open_request_direct_tcpip_function = on_direct,
 	};
+	s->progress =
+		(struct ssh_callbacks_struct){.userdata = s, .connect_status_function = on_status};
 	ssh_callbacks_init(&s->callbacks);
+	ssh_callbacks_init(&s->progress);
+	s->ciphers = id->ciphers;
 	/* seeds the generator, whose state all sessions have by the fork: aloud, where libssh does so silently */
 	if (ssh_finalize() < 0 || ssh_init() < 0 || !accept_client(s, id) ||
-	    ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0)
+	    ssh_set_server_callbacks(s->ssh, &s->callbacks) < 0 ||
+	    ssh_set_callbacks(s->ssh, &s->progress) < 0)
 		_exit(1);
 	ssh_set_auth_methods(s->ssh, SSH_AUTH_METHOD_NONE | SSH_AUTH_METHOD_PUBLICKEY);
 	s->event = ssh_event_new();

@@ -92,8 +92,10 @@ struct session {
 	ssh_session ssh;
 	ssh_event event;
 	int client, broker;
-	bool logged_in;
+	const char *ciphers; /* that are offered to everybody; borrowed */
+	bool knows_client, logged_in;
 	uint32_t last_number;
+	struct ssh_callbacks_struct progress;
 	struct ssh_server_callbacks_struct callbacks;
 	struct channel channels[SSH_CHANNELS_MAX];
 };

@@ -16,6 +16,11 @@ import threading
 import time
 import unittest
 
+try:
+    import paramiko
+except ImportError:
+    paramiko = None
+
 from runner import WAIT, eventually
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -429,6 +434,51 @@ class OpensshTest(unittest.TestCase):
         os.write(master, b"exit 1\n")  # goes nowhere
         os.write(master, DETACH)
         self.assertEqual(process.wait(WAIT), 0)
+
+    # ---- what is agreed upon ----
+
+    def agreed(self, *words):
+        """What the verbose client says of the key exchange and the ciphers."""
+        said = self.ssh("-v", "-o", "LogLevel=DEBUG1", *words, "x", "true").stderr.decode()
+        return re.findall(r"kex: (?:algorithm: |server->client cipher: )(\S+)", said)
+
+    def test_openssh_gets_a_cipher_that_authenticates(self):
+        kex, cipher = self.agreed()
+        self.assertIn(kex, ("mlkem768x25519-sha256", "curve25519-sha256"))
+        self.assertRegex(cipher, "gcm|chacha20")
+        # it would take what it has first, and has this one before others
+        self.ssh("-o", "Ciphers=aes256-ctr", "x", "true", code=255)
+
+    def test_key_exchanges(self):
+        self.assertEqual(self.agreed("-o", "KexAlgorithms=ecdh-sha2-nistp256")[0], "ecdh-sha2-nistp256")
+        for name in ("mlkem768x25519-sha256", "curve25519-sha256", "ecdh-sha2-nistp256"):
+            done = subprocess.run([TOOL, "kex", self.socket, name], capture_output=True, text=True, timeout=SECONDS, check=False)
+            self.assertEqual((done.stdout.strip(), done.stderr), (name, ""))
+        done = subprocess.run([TOOL, "kex", self.socket, "ecdh-sha2-nistp521"], capture_output=True, timeout=SECONDS, check=False)
+        self.assertNotEqual(done.returncode, 0)
+
+    @unittest.skipUnless(paramiko, "no paramiko")
+    def test_paramiko(self):
+        data = random.randbytes(MIB)
+        for kex in ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"):
+            transport = paramiko.Transport(self.connect())
+            self.addCleanup(transport.close)
+            transport.get_security_options().kex = [kex]
+            transport.start_client(timeout=SECONDS)
+            transport.auth_none("sandbox")
+            channel = transport.open_session(timeout=SECONDS)
+            channel.settimeout(SECONDS)
+            channel.exec_command("cat; exit 4")
+            threading.Thread(target=self.send_all_of_it, args=(channel, data), daemon=True).start()
+            back = b""
+            while piece := channel.recv(1 << 16):
+                back += piece
+            self.assertEqual((back, channel.recv_exit_status()), (data, 4))
+
+    @staticmethod
+    def send_all_of_it(channel, data):
+        channel.sendall(data)
+        channel.shutdown_write()
 
     # ---- who is none ----
 
