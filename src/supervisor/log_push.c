@@ -20,6 +20,7 @@ _Static_assert((int)LOG_PUSH_BATCH <= (int)GATEWAYS_BATCH_LIMIT, "a batch is tak
 struct line {
 	int64_t time_ms;
 	char *level, *target, *message; /* of one piece of memory, that of level */
+	uint64_t stands_for;            /* lines: itself, or those whose loss it tells of */
 };
 
 /*
@@ -41,7 +42,7 @@ struct log_push {
 	struct log_push_config config;
 	enum state state;
 
-	struct line ring[LOG_PUSH_QUEUE];
+	struct line ring[LOG_PUSH_QUEUE + 1]; /* one for the last word of losses */
 	size_t first, n, sent; /* of n lines that are kept, the first sent ones were sent */
 	uint64_t lost;         /* lines, since the last that was kept */
 	bool speaking;         /* this is us */
@@ -65,14 +66,14 @@ struct log_push {
 
 static struct line *line_at(struct log_push *p, size_t i)
 {
-	return &p->ring[(p->first + i) % LOG_PUSH_QUEUE];
+	return &p->ring[(p->first + i) % ARRAY_LEN(p->ring)];
 }
 
 static void drop_first(struct log_push *p, size_t n)
 {
 	for (; n > 0; n--, p->n--) {
 		free(steal(&p->ring[p->first].level));
-		p->first = (p->first + 1) % LOG_PUSH_QUEUE;
+		p->first = (p->first + 1) % ARRAY_LEN(p->ring);
 	}
 }
 
@@ -87,13 +88,15 @@ static size_t most(const struct log_push *p)
 	return p->state == OPEN ? LOG_PUSH_QUEUE : LOG_PUSH_AWAY;
 }
 
-static void keep(struct log_push *p, int64_t time_ms, const char *level, const char *target,
-		 struct str text)
+static struct line *keep(struct log_push *p, int64_t time_ms, const char *level, const char *target,
+			 struct str text)
 {
+	must(p->n < ARRAY_LEN(p->ring));
 	struct line *line = line_at(p, p->n++);
 	size_t level_n = strlen(level) + 1, target_n = strlen(target) + 1;
 
 	line->time_ms = time_ms;
+	line->stands_for = 1;
 	line->level = xmalloc(level_n + target_n + text.n + 1);
 	line->target = line->level + level_n;
 	line->message = line->target + target_n;
@@ -101,6 +104,7 @@ static void keep(struct log_push *p, int64_t time_ms, const char *level, const c
 	memcpy(line->target, target, target_n);
 	memcpy(line->message, text.p, text.n);
 	line->message[text.n] = '\0';
+	return line;
 }
 
 static void keep_loss(struct log_push *p, int64_t time_ms)
@@ -110,7 +114,7 @@ static void keep_loss(struct log_push *p, int64_t time_ms)
 			 "lines lost here, since the gateway did not take them: %llu",
 			 (unsigned long long)p->lost);
 
-	keep(p, time_ms, "WARN", "openshell", str_sub(text, (size_t)n));
+	keep(p, time_ms, "WARN", "openshell", str_sub(text, (size_t)n))->stands_for = p->lost;
 	p->lost = 0;
 }
 
@@ -202,8 +206,10 @@ static void retry(struct log_push *p, const char *why)
 	p->state = PAUSING;
 	p->sent = 0;
 	while (p->n > LOG_PUSH_AWAY) {
-		free(steal(&line_at(p, --p->n)->level));
-		p->lost++;
+		struct line *last = line_at(p, --p->n);
+
+		free(steal(&last->level));
+		p->lost += last->stands_for;
 	}
 	if (!p->told)
 		speak(p, LOG_WARN, "the log is not pushed to the gateway; it is tried again", why);
@@ -264,12 +270,21 @@ static bool send_batch(struct log_push *p)
 	return true;
 }
 
+static void send_all(struct log_push *p)
+{
+	while (p->sent < p->n && !p->full)
+		p->full = !send_batch(p);
+}
+
 static void push(struct log_push *p)
 {
 	if (p->state != OPEN || p->full)
 		return;
-	while (p->sent < p->n && !p->full)
-		p->full = !send_batch(p);
+	send_all(p);
+	if (p->done != NULL && p->sent == p->n && p->lost > 0) {
+		keep_loss(p, wall_ms());
+		send_all(p);
+	}
 	timer_set(p->config.loop, &p->timer, LOG_PUSH_BATCH_MS);
 	if (p->done == NULL || p->sent < p->n)
 		return;
@@ -377,8 +392,6 @@ void log_push_finish(struct log_push *p, void (*done)(void *owner), void *owner)
 	must(p->state != KEEPING && p->done == NULL);
 	p->done = done;
 	p->owner = owner;
-	if (p->lost > 0 && p->n < LOG_PUSH_QUEUE)
-		keep_loss(p, wall_ms());
 	if (p->state == OFF) {
 		loop_later(p->config.loop, &p->finished);
 		return;
