@@ -249,6 +249,14 @@ static int prepare_files(struct preparing *p, struct err *e)
 	return 0;
 }
 
+static int decide_cwd(struct preparing *p, struct err *e)
+{
+	const char *workdir = p->o->workdir;
+
+	p->out->cwd = str_empty(workdir) ? getcwd(NULL, 0) : xstrdup(workdir);
+	return p->out->cwd == NULL ? err_sys(e, "the working directory") : 0;
+}
+
 /* ---- how many it may be ---- */
 
 /* Whether the cgroup limits the number of processes: 0, or -1 with *why. */
@@ -291,7 +299,7 @@ static void decide_view(struct preparing *p)
 	const struct sandbox_paths *paths = &out->paths;
 
 	out->view.paths = out->given;
-	out->view.workdir = str_empty(p->o->workdir) ? NULL : p->o->workdir;
+	out->view.workdir = out->cwd;
 	out->view.enforced = out->landlock.state == LANDLOCK_READY;
 	for (size_t i = 0; i < paths->read_only.n && !out->view.enforced; i++)
 		show(out, paths->read_only.path[i], false);
@@ -388,7 +396,7 @@ int prepare(struct prepared *out, const struct sandbox_options *o,
 
 	*out = (struct prepared){.landlock = LANDLOCK_NONE};
 	if (load_policy(&p, e) < 0 || decide_who(&p, e) < 0 || prepare_files(&p, e) < 0 ||
-	    check_pid_limit(&p, e) < 0 || build_landlock(&p, e) < 0)
+	    decide_cwd(&p, e) < 0 || check_pid_limit(&p, e) < 0 || build_landlock(&p, e) < 0)
 		return -1;
 	decide_view(&p);
 	seccomp_make(SECCOMP_CHILD, &out->filter);
@@ -399,5 +407,6 @@ void prepared_fini(struct prepared *p)
 {
 	landlock_fini(&p->landlock);
 	policy_unref(p->policy);
+	free(p->cwd);
 	*p = (struct prepared){.landlock = LANDLOCK_NONE};
 }

@@ -23,6 +23,7 @@ struct prepared {
 	struct landlock landlock;
 	struct view_path given[LANDLOCK_PATHS_MAX];
 	struct view view; /* of those given */
+	char *cwd;        /* where programs start, if nothing else is said */
 	struct seccomp_filter filter;
 };
 

@@ -248,7 +248,6 @@ static void release(struct supervisor *s)
 {
 	supervisor_free_ssh(s);
 	keeper_free(s->wall.keeper);
-	free(s->cwd);
 	main_process_fini(&s->main);
 	environment_fini(&s->environment);
 	bypasses_fini(&s->bypasses);

@@ -59,7 +59,6 @@ struct supervisor {
 	struct sshd *sshd;      /* NULL: there is none */
 	struct ssh_broker *ssh; /* with it */
 	char *ssh_socket;       /* … where it listens */
-	char *cwd;              /* where programs begin */
 	struct keeper_call spawn;
 	pid_t pid;        /* of the main process, once it is RUNNING */
 	sigset_t waiting; /* signals that came while it was STARTING */

@@ -63,7 +63,7 @@ int supervisor_environment(const struct supervisor *s, enum supervisor_who which
 
 	own_of_session(s, own);
 	if (which == SUPERVISOR_SESSION && from.home == NULL && getenv("HOME") == NULL)
-		from.home = s->cwd;
+		from.home = s->prepared.cwd;
 	return environment_make(out, &from, e);
 }
 
@@ -127,9 +127,6 @@ int supervisor_start_main(struct supervisor *s, struct err *e)
 					     : OPERATOR_NONE;
 	const char *shell;
 
-	s->cwd = str_empty(s->o->workdir) ? getcwd(NULL, 0) : xstrdup(s->o->workdir);
-	if (s->cwd == NULL)
-		return err_sys(e, "the working directory");
 	s->main.signal = signal_main;
 	if (choose_shell(s, &shell, e) < 0 ||
 	    main_process_open(&s->main, s->loop, &s->spec, by, owner, e) < 0 ||
@@ -138,7 +135,7 @@ int supervisor_start_main(struct supervisor *s, struct err *e)
 	const struct keeper_spawn what = {
 		.argv = s->spec.argv,
 		.env = s->environment.v,
-		.cwd = s->cwd,
+		.cwd = s->prepared.cwd,
 		.stdio = {s->main.theirs[0], s->main.theirs[1], s->main.theirs[2]},
 		.terminal = main_process_has_terminal(&s->main),
 	};

@@ -97,7 +97,7 @@ int supervisor_serve_ssh(struct supervisor *s, uid_t terminal_uid, struct err *e
 		.sshd = sshd_pid(s->sshd),
 		.main = s->main.session,
 		.events = s->events,
-		.cwd = s->cwd,
+		.cwd = s->prepared.cwd,
 		.terminal_uid = terminal_uid,
 		.bash = MAIN_SPEC_SHELL,
 		.sh = MAIN_SPEC_SHELL_INSTEAD,
