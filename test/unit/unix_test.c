@@ -371,7 +371,7 @@ TEST(who_connected_is_known_beyond_its_number)
 	char *path = in_scratch("d/s");
 	char pid_line[32];
 
-	OK(unix_listen(&fd, &at, path, UNIX_OWNER, &e) == 0 && pipe(hold) == 0);
+	OK(unix_listen(&fd, &at, "socket", path, UNIX_OWNER, &e) == 0 && pipe(hold) == 0);
 	pid_t pid = fork();
 	if (pid == 0) {
 		close(hold[1]);
