@@ -40,9 +40,9 @@ CPPFLAGS := -D_GNU_SOURCE -DMBEDTLS_USER_CONFIG_FILE='"mbedtls_user.h"' -Isrc \
 
 CFLAGS  := -std=gnu11 -g -ffile-prefix-map=$(CURDIR)=. $(WARN)
 LDFLAGS := -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--build-id=none
-# what mbedTLS asks us for (src/net/entropy.c), and only after our library was searched
-ENTROPY := -Wl,-u,mbedtls_hardware_poll
-LDLIBS  := -lssh -lmbedtls -lnghttp2 -lprotobuf-c -lcjson -lyaml -lllhttp
+# what mbedTLS asks us for (src/net/entropy.c, src/net/gcm.c), and only after our library was searched
+ASKED   := -Wl,-u,mbedtls_hardware_poll,-u,mbedtls_gcm_init
+LDLIBS  := -lssh -lmbedtls -lnghttp2 -lprotobuf-c -lcjson -lyaml -lllhttp -lnettle
 
 ifeq ($(TARGET),asan)
 CC      := clang-14
@@ -55,7 +55,7 @@ CFLAGS  += -Os -fPIE -ffunction-sections -fdata-sections -fno-asynchronous-unwin
 	-fstack-protector-strong
 LDFLAGS += -static-pie
 endif
-LDFLAGS += $(ENTROPY)
+LDFLAGS += $(ASKED)
 # relative relocations packed, which musl can read; the aarch64 linker of Debian 12 cannot write them
 ifeq ($(TARGET),x86_64)
 LDFLAGS += -Wl,-z,pack-relative-relocs
@@ -96,8 +96,7 @@ build/setup-%: scripts/setup
 	@scripts/setup $*
 	@mkdir -p $(@D) && touch $@
 
-THIRD := vendor/sources.lock vendor/third.mk vendor/musl.specs.in vendor/mbedtls_user.h \
-	vendor/libssh_config.h scripts/fetch scripts/sysroot
+THIRD := vendor/sources.lock vendor/third.mk vendor/musl.specs.in $(wildcard vendor/*.h) scripts/fetch scripts/sysroot
 
 $(B)/sysroot.stamp: $(THIRD) | build/setup-build $(if $(CROSS),build/setup-cross) \
 		$(if $(SAN),build/setup-check)

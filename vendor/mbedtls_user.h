@@ -46,3 +46,6 @@
  * else open /dev/random, which an image may not have and the sandbox's sshd may not open. */
 #define MBEDTLS_NO_PLATFORM_ENTROPY
 #define MBEDTLS_ENTROPY_HARDWARE_ALT
+
+/* Of AES-GCM, mbedTLS does one block after the other: src/net/gcm.c has nettle do several at once. */
+#define MBEDTLS_GCM_ALT

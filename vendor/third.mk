@@ -11,7 +11,7 @@ O := $(S)/obj
 
 all:
 
-LIBS := mbedtls nghttp2 protobuf-c cjson yaml llhttp ssh
+LIBS := mbedtls nettle nghttp2 protobuf-c cjson yaml llhttp ssh
 
 mbedtls.dir  := $(S)/mbedtls
 mbedtls.3rd  := $(mbedtls.dir)/3rdparty
@@ -23,7 +23,30 @@ mbedtls.flag := -I$(V) -DMBEDTLS_USER_CONFIG_FILE='"mbedtls_user.h"' \
 	-I$(mbedtls.3rd)/everest/include -I$(mbedtls.3rd)/everest/include/everest \
 	-I$(mbedtls.3rd)/everest/include/everest/kremlib -I$(mbedtls.3rd)/p256-m \
 	-I$(mbedtls.3rd)/p256-m/p256-m/include -I$(mbedtls.3rd)/p256-m/p256-m/include/p256-m
-mbedtls.head := $(mbedtls.dir)/include/mbedtls $(mbedtls.dir)/include/psa $(V)mbedtls_user.h
+mbedtls.head := $(mbedtls.dir)/include/mbedtls $(mbedtls.dir)/include/psa $(V)mbedtls_user.h $(V)gcm_alt.h
+
+# Of nettle, AES-GCM alone: its modes in C, and each of its primitives in C and in the assembler of processors that have
+# instructions for it, which are the files for a "fat" library on either machine. LGPL: see README.md.
+nettle.src  := $(addprefix $(S)/nettle/,gcm.c ctr16.c memxor.c memxor3.c ghash-set-key.c ghash-update.c \
+	aes128-encrypt.c aes192-encrypt.c aes256-encrypt.c aes-encrypt-internal.c aes-encrypt-table.c)
+nettle.cpu  := $(if $(filter aarch64-%,$(shell $(CC) -dumpmachine)),arm64,x86_64)
+nettle.asm  := $(patsubst %,$(O)/nettle/$(nettle.cpu)/fat/%-2.o,aes128-encrypt aes192-encrypt aes256-encrypt \
+	ghash-set-key ghash-update)
+nettle.m4   := -Dsrcdir=. -DSYMBOL_PREFIX= -DELF_STYLE=yes -DTYPE_FUNCTION=%function -DTYPE_PROGBITS=%progbits \
+	-DALIGN_LOG=no -DW64_ABI=no -DWORDS_BIGENDIAN=no -DASM_X86_ENDBR= -DRODATA='.section .rodata' \
+	m4-utils.m4 asm.m4 $(nettle.cpu)/machine.m4
+nettle.flag := -I$(O)/nettle -I$(S)/nettle -DHAVE_CONFIG_H
+nettle.head := $(O)/include/nettle
+$(nettle.head):
+	mkdir -p $@
+	cp $(wildcard $(addprefix $(S)/nettle/,aes.h camellia.h gcm.h nettle-types.h sm4.h)) $@
+$(O)/nettle/config.h: $(V)nettle_config.h
+	mkdir -p $(@D)
+	cp $< $@
+$(nettle.asm): $(O)/%.o: $(S)/%.asm
+	@mkdir -p $(@D)
+	cd $(S)/nettle && m4 $(nettle.m4) $< >$(@:.o=.s)
+	$(CC) $(CFLAGS) -Wa,--noexecstack -c -o $@ $(@:.o=.s)
 
 nghttp2.src  := $(wildcard $(S)/nghttp2/lib/*.c)
 nghttp2.flag := -I$(S)/nghttp2/lib/includes -I$(S)/nghttp2/lib -DNGHTTP2_STATICLIB \
@@ -84,12 +107,14 @@ $(1).obj := $$(patsubst $(S)/%.c,$(O)/%.o,$$($(1).src))
 $$($(1).obj): $(O)/%.o: $(S)/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(CFLAGS) $$($(1).flag) -c -o $$@ $$<
-$(P)/lib/lib$(1).a: $$($(1).obj)
+$(P)/lib/lib$(1).a: $$($(1).obj) $$($(1).asm)
 	cp -R $$($(1).head) $(P)/include/
 	$$(AR) rcs $$@ $$^
 endef
 $(foreach l,$(LIBS),$(eval $(call library,$(l))))
 $(nghttp2.obj): $(nghttp2.ver)
 # What every byte of a relay and of TLS goes through is worth some KiB.
-$(addprefix $(O)/mbedtls/library/,aes.o aesni.o aesce.o chacha20.o cipher.o gcm.o poly1305.o): override CFLAGS += -O2
+$(addprefix $(O)/mbedtls/library/,aes.o aesni.o aesce.o chacha20.o cipher.o poly1305.o): override CFLAGS += -O2
+$(nettle.obj): override CFLAGS += -O2
+$(nettle.obj): $(O)/nettle/config.h $(nettle.head)
 $(ssh.obj): $(ssh.ver) $(O)/ssh/config.h
