@@ -170,3 +170,12 @@ int64_t with_jitter(int64_t d)
 	random_bytes(&r, sizeof r);
 	return d - d / 5 + (int64_t)((uint64_t)r * (uint64_t)(d * 2 / 5) >> 32);
 }
+
+int64_t backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms)
+{
+	int64_t ms = failures > 0 ? first_ms : 0;
+
+	for (; failures > 1 && ms < max_ms; failures--)
+		ms *= 2;
+	return with_jitter(MIN(ms, max_ms));
+}

@@ -67,5 +67,8 @@ void random_bytes(void *p, size_t n);
 void uuid_random(char out[UUID_TEXT]);
 /* d plus or minus at most a fifth of it, so that many clients do not come back at once. */
 int64_t with_jitter(int64_t d);
+/* How long to wait for another try after that many failures in a row: after the first first_ms, after each that
+ * follows twice as long, at most max_ms; with jitter. After none: 0. */
+int64_t backoff_ms(unsigned failures, int64_t first_ms, int64_t max_ms);
 
 #endif

@@ -248,15 +248,9 @@ static void dial(struct timer *t)
 
 static void connect_soon(struct channel *ch)
 {
-	int64_t ms = 0;
-
 	if (ch->connecting != QUIET)
 		return;
-	if (ch->failures > 0) {
-		unsigned doublings = MIN(ch->failures - 1, 10u);
-		ms = with_jitter(MIN((int64_t)CHANNEL_BACKOFF_FIRST_MS << doublings,
-				     (int64_t)CHANNEL_BACKOFF_MAX_MS));
-	}
+	int64_t ms = backoff_ms(ch->failures, CHANNEL_BACKOFF_FIRST_MS, CHANNEL_BACKOFF_MAX_MS);
 	ch->connecting = PAUSE; /* what it has been quiet since counts */
 	timer_set(ch->loop, &ch->pause, ch->failed_at + ms - mono_ms());
 }

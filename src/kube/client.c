@@ -207,9 +207,7 @@ static bool rest(struct kube_request *r, int64_t ms)
 
 static int64_t backoff(const struct kube_request *r)
 {
-	int64_t ms = (int64_t)REPEAT_FIRST_MS << MIN(r->tries - 1, 6u);
-
-	return with_jitter(MIN(ms, (int64_t)REPEAT_MAX_MS));
+	return backoff_ms(r->tries, REPEAT_FIRST_MS, REPEAT_MAX_MS);
 }
 
 /* ---- what comes of an answer ---- */

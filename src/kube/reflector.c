@@ -201,19 +201,16 @@ static void stop(struct kube_reflector *r)
 /* Goes on in `state` after a while; error is why, NULL when nothing failed. */
 static void wait_in(struct kube_reflector *r, enum state state, const struct kube_error *error)
 {
-	int64_t ms = BACKOFF_MAX_MS, at_least = 0;
+	int64_t max = BACKOFF_MAX_MS, at_least = 0;
 
-	if (r->failures <= 5) /* the sixth would be more than the maximum */
-		ms = r->failures ? (int64_t)BACKOFF_FIRST_MS << (r->failures - 1) : 0;
 	if (error != NULL) {
 		at_least = MIN(error->retry_after_ms, (int64_t)RETRY_AFTER_MAX_MS);
 		if (error->http != 0 &&
 		    (kube_error_is_transient(error) || error->fault == KUBE_EXPIRED))
-			ms = MIN(ms, (int64_t)BACKOFF_ALIVE_MS);
+			max = BACKOFF_ALIVE_MS;
 	}
-	r->failures++;
+	int64_t pause = backoff_ms(r->failures++, BACKOFF_FIRST_MS, max);
 	r->state = state;
-	int64_t pause = with_jitter(ms);
 	timer_set(r->loop, &r->timer, MAX(pause, at_least));
 }
 

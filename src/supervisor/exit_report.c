@@ -23,10 +23,9 @@ struct exit_report {
 	struct gateway_link *link;
 	struct timer pause;
 	struct later end;
-	int64_t pause_ms;
-	int tokens;  /* that were refused */
-	bool failed; /* this try */
-	bool told;   /* a failure, in the log */
+	unsigned failures; /* the first is in the log */
+	int tokens;        /* that were refused */
+	bool failed;       /* this try */
 };
 
 static void over(struct exit_report *x, const struct err *why)
@@ -38,12 +37,10 @@ static void over(struct exit_report *x, const struct err *why)
 static void try_later(struct exit_report *x, const char *why)
 {
 	x->failed = true;
-	if (!x->told)
+	if (x->failures++ == 0)
 		log_warn("the exit of the main process is not acknowledged; it is told again",
 			 "reason=%s", why);
-	x->told = true;
-	timer_set(x->config.loop, &x->pause, with_jitter(x->pause_ms));
-	x->pause_ms = MIN(2 * x->pause_ms, (int64_t)PAUSE_MAX_MS);
+	timer_set(x->config.loop, &x->pause, backoff_ms(x->failures, PAUSE_MIN_MS, PAUSE_MAX_MS));
 }
 
 /* What another try would not change. */
@@ -124,7 +121,6 @@ struct exit_report *exit_report_start(const struct exit_report_config *config)
 	struct exit_report *x = xcalloc(1, sizeof *x);
 
 	x->config = *config;
-	x->pause_ms = PAUSE_MIN_MS;
 	x->pause.fire = again;
 	x->end.run = release;
 	open_link(x);

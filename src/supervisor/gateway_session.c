@@ -44,7 +44,6 @@ struct gateway_session {
 	void (*done)(void *owner);
 	void *owner;
 	int64_t heartbeat_ms;
-	int64_t pause_ms;
 	unsigned attempt;        /* since the last that was accepted */
 	char last[ERR_TEXT_MAX]; /* why it failed then */
 };
@@ -79,8 +78,7 @@ static void retry(struct gateway_session *s, const char *why)
 	if (!streq(s->last, why))
 		log_warn("no session with the gateway", "reason=%s", why);
 	snprintf(s->last, sizeof s->last, "%s", why);
-	timer_set(s->config.loop, &s->timer, with_jitter(s->pause_ms));
-	s->pause_ms = MIN(2 * s->pause_ms, (int64_t)PAUSE_MAX_MS);
+	timer_set(s->config.loop, &s->timer, backoff_ms(s->attempt, PAUSE_MIN_MS, PAUSE_MAX_MS));
 }
 
 static void lost(void *owner, const struct err *why)
@@ -158,7 +156,6 @@ static void accepted(struct gateway_session *s, const Openshell__V1__SessionAcce
 
 	s->state = ACCEPTED;
 	s->attempt = 0;
-	s->pause_ms = PAUSE_MIN_MS;
 	s->heartbeat_ms = (int64_t)seconds * 1000;
 	timer_set(s->config.loop, &s->timer, s->heartbeat_ms);
 	s->last[0] = '\0';
@@ -291,7 +288,6 @@ struct gateway_session *gateway_session_start(const struct gateway_session_confi
 	struct gateway_session *s = xcalloc(1, sizeof *s);
 
 	s->config = *config;
-	s->pause_ms = PAUSE_MIN_MS;
 	s->timer.fire = on_timer;
 	open_link(s);
 	return s;

@@ -52,9 +52,8 @@ struct log_push {
 	bool full;          /* the gateway does not keep up */
 	struct timer timer; /* PAUSING: the next try; OPEN: the batch is as old as it may be */
 	struct later send, end;
-	int64_t pause_ms;
-	bool told;    /* that it does not work */
-	int refusals; /* of the token, since lines were taken */
+	unsigned failures; /* since lines were taken */
+	int refusals;      /* of the token, likewise */
 
 	void (*done)(void *owner); /* of finish */
 	void *owner;
@@ -211,11 +210,10 @@ static void retry(struct log_push *p, const char *why)
 		free(steal(&last->level));
 		p->lost += last->stands_for;
 	}
-	if (!p->told)
+	if (p->failures++ == 0)
 		speak(p, LOG_WARN, "the log is not pushed to the gateway; it is tried again", why);
-	p->told = true;
-	timer_set(p->config.loop, &p->timer, with_jitter(p->pause_ms));
-	p->pause_ms = MIN(2 * p->pause_ms, (int64_t)LOG_PUSH_PAUSE_MAX_MS);
+	timer_set(p->config.loop, &p->timer,
+		  backoff_ms(p->failures, LOG_PUSH_PAUSE_MIN_MS, LOG_PUSH_PAUSE_MAX_MS));
 }
 
 static void lost(void *owner, const struct err *why)
@@ -337,11 +335,10 @@ static void arrived(struct log_push *p)
 	drop_sent(p);
 	if (p->lost > 0)
 		keep_loss(p, wall_ms());
-	p->pause_ms = LOG_PUSH_PAUSE_MIN_MS;
 	p->refusals = 0;
-	if (p->told)
+	if (p->failures > 0)
 		speak(p, LOG_INFO, "the log is pushed to the gateway again", "it takes it");
-	p->told = false;
+	p->failures = 0;
 }
 
 static void on_timer(struct timer *t)
@@ -370,7 +367,6 @@ struct log_push *log_push_new(struct ocsf *events, enum log_level level)
 
 	p->events = events;
 	p->level = level;
-	p->pause_ms = LOG_PUSH_PAUSE_MIN_MS;
 	p->timer.fire = on_timer;
 	p->limit.fire = too_late;
 	p->send.run = run_send;

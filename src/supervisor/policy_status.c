@@ -31,8 +31,8 @@ struct policy_status {
 	size_t n;
 	struct gateway_call call;
 	struct timer pause;
-	int64_t pause_ms;
-	int tokens; /* that were refused */
+	unsigned failures; /* of this report */
+	int tokens;        /* that were refused */
 };
 
 static void drop_first(struct policy_status *s)
@@ -82,17 +82,16 @@ static void told(struct gateway_call *c, enum grpc_status status, const void *me
 	struct policy_status *s = container_of(c, struct policy_status, call);
 
 	if (status != GRPC_OK && may_pass(s, status)) {
-		if (s->pause_ms == PAUSE_MIN_MS)
+		if (s->failures++ == 0)
 			log_warn("the state of the policy is not acknowledged; it is told again",
 				 "reason=%.*s", STR_FMT(text));
-		timer_set(s->loop, &s->pause, with_jitter(s->pause_ms));
-		s->pause_ms = MIN(2 * s->pause_ms, (int64_t)PAUSE_MAX_MS);
+		timer_set(s->loop, &s->pause, backoff_ms(s->failures, PAUSE_MIN_MS, PAUSE_MAX_MS));
 		return;
 	}
 	if (status != GRPC_OK)
 		log_warn("the gateway does not want to know the state of the policy", "reason=%.*s",
 			 STR_FMT(text));
-	s->pause_ms = PAUSE_MIN_MS;
+	s->failures = 0;
 	s->tokens = 0;
 	drop_first(s);
 	tell_first(s);
@@ -134,7 +133,6 @@ struct policy_status *policy_status_new(struct loop *l, struct gateway_calls *ca
 	s->sandbox_id = sandbox_id;
 	s->call.done = told;
 	s->pause.fire = again;
-	s->pause_ms = PAUSE_MIN_MS;
 	list_init(&s->reports);
 	return s;
 }

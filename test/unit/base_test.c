@@ -260,3 +260,15 @@ TEST(jitter_stays_within_a_fifth)
 	}
 	EQ(with_jitter(0), 0);
 }
+
+TEST(pauses_double_up_to_a_limit)
+{
+	static const int64_t want[] = {0, 1000, 2000, 4000, 8000, 10000, 10000};
+
+	for (unsigned i = 0; i < 1000; i++) {
+		int64_t d = want[MIN(i, ARRAY_LEN(want) - 1)], got = backoff_ms(i, 1000, 10000);
+		OK(got >= d - d / 5 && got <= d + d / 5);
+	}
+	OK(backoff_ms(UINT32_MAX, 1000, 10000) <= 12000);
+	OK(backoff_ms(1, 1000, 500) <= 600);
+}

@@ -85,10 +85,7 @@ static void cleanup_again(struct op *op)
 		op_end(op);
 		return;
 	}
-	unsigned doublings = MIN(c->tries, 6U);
-	op_sleep(op, with_jitter(MIN(CLEANUP_WAIT_MS << doublings, CLEANUP_WAIT_MAX_MS)),
-		 cleanup_look);
-	c->tries++;
+	op_sleep(op, backoff_ms(++c->tries, CLEANUP_WAIT_MS, CLEANUP_WAIT_MAX_MS), cleanup_look);
 }
 
 static void cleanup_failed(struct op *op, const struct kube_error *error)

@@ -94,8 +94,7 @@ static void failed(struct look *l, const struct kube_error *error)
 	cJSON_Delete(l->object);
 	l->object = NULL;
 	stop_running(l);
-	unsigned doublings = MIN(l->tries, 6U);
-	schedule(l, with_jitter(MIN(RETRY_MIN_MS << doublings, RETRY_MAX_MS)));
+	schedule(l, backoff_ms(l->tries + 1, RETRY_MIN_MS, RETRY_MAX_MS));
 }
 
 static void pod_read(void *owner, struct kube_answer *a)

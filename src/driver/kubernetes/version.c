@@ -37,8 +37,8 @@ struct version {
 	enum sandbox_api asking; /* under way; in ASKING and BETTER */
 	int minor;
 	struct kube_request *request;
-	struct timer timer; /* the next round */
-	int64_t backoff;
+	struct timer timer;      /* the next round */
+	unsigned failures;       /* in a row */
 	struct kube_error error; /* why the last round had no result */
 	char refused[256];       /* versions that answered 403, in words */
 	bool forbidden;          /* some version of this round answered 403 */
@@ -87,7 +87,7 @@ static void plan_better(struct version *v)
 static void settled(struct version *v)
 {
 	v->state = KNOWN;
-	v->backoff = RETRY_MIN_MS;
+	v->failures = 0;
 	plan_better(v);
 	if (v->told != (int)v->api) {
 		v->told = (int)v->api;
@@ -134,8 +134,8 @@ static void no_result(struct version *v, const struct kube_error *error)
 			 kube_fault_name(error->fault), error->message);
 	v->error = *error;
 	v->state = FAILED;
-	timer_set(kube_client_loop(v->client), &v->timer, with_jitter(v->backoff));
-	v->backoff = MIN(v->backoff * 2, RETRY_MAX_MS);
+	timer_set(kube_client_loop(v->client), &v->timer,
+		  backoff_ms(++v->failures, RETRY_MIN_MS, RETRY_MAX_MS));
 	tell(v, &v->error);
 }
 
@@ -265,7 +265,6 @@ struct version *version_new(struct kube_client *client, const struct kubernetes_
 	v->changed = changed;
 	v->owner = owner;
 	v->told = -1;
-	v->backoff = RETRY_MIN_MS;
 	v->timer.fire = round_due;
 	list_init(&v->waiting);
 	start_round(v, ASKING);
