@@ -94,16 +94,17 @@ bool fields_keep_alive(const struct fields *f, bool http10)
 
 /* ---- reading ---- */
 
-enum head_result fields_find_end(struct str bytes, size_t *end, const char **why)
+enum head_result fields_find_head(struct str bytes, size_t max, struct str *head, const char **why)
 {
+	const size_t n = MIN(bytes.n, max);
 	size_t line = 0; /* where it begins */
 
-	for (size_t i = 0; i < bytes.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)bytes.p[i];
-		if (c == '\r' && (i + 1 == bytes.n || bytes.p[i + 1] == '\n'))
+		if (c == '\r' && (i + 1 == n || bytes.p[i + 1] == '\n'))
 			continue;
 		if (c == '\n' && i > 0 && bytes.p[i - 1] == '\r') {
-			*end = i + 1;
+			*head = str_sub(bytes.p, i + 1);
 			*why = "it begins with an empty line";
 			if (i == line + 1)
 				return line > 0 ? HEAD_OK : HEAD_BAD;
@@ -119,7 +120,8 @@ enum head_result fields_find_end(struct str bytes, size_t *end, const char **why
 		if (i == line && line > 0 && (c == ' ' || c == '\t'))
 			return HEAD_BAD;
 	}
-	return HEAD_MORE;
+	*why = "its head is too long";
+	return n < max ? HEAD_MORE : HEAD_LONG;
 }
 
 struct reading {

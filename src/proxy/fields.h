@@ -32,9 +32,10 @@ enum head_result {
 	HEAD_LONG = -2, /* more bytes or fields than there may be */
 };
 
-/* Where a head ends: each line of it ends in CR LF, the empty one is the last and not the first, none is
- * folded, and no control character is in it but tabs. HEAD_OK with *end, HEAD_MORE, or HEAD_BAD and *why. */
-enum head_result fields_find_end(struct str bytes, size_t *end, const char **why);
+/* The head at the beginning of bytes, of at most max: each line of it ends in CR LF, the empty one is the last and
+ * not the first, none is folded, and no control character is in it but tabs. HEAD_OK with *head, HEAD_MORE, or
+ * HEAD_BAD or HEAD_LONG and *why. */
+enum head_result fields_find_head(struct str bytes, size_t max, struct str *head, const char **why);
 /* Reads the fields of a whole head, first line included, by llhttp. HEAD_OK, HEAD_BAD or HEAD_LONG. */
 enum head_result fields_read(struct fields *f, llhttp_type_t type, struct str head,
 			     const char **why);

@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "base/util.h"
 #include "proxy/head.h"
 
 /* ---- what it says ---- */
@@ -104,17 +103,11 @@ static const char *read_rest(struct head *h)
 
 enum head_result head_read(struct head *out, struct str bytes, size_t *used, const char **why)
 {
-	size_t end = 0;
-	struct str in = str_sub(bytes.p, MIN(bytes.n, HEAD_MAX));
-	enum head_result r = fields_find_end(in, &end, why);
+	struct str in;
+	enum head_result r = fields_find_head(bytes, HEAD_MAX, &in, why);
 
-	if (r == HEAD_MORE && bytes.n >= HEAD_MAX) {
-		*why = "it is too long";
-		return HEAD_LONG;
-	}
 	if (r != HEAD_OK)
 		return r;
-	in.n = end;
 	*why = read_line(out, in);
 	if (*why != NULL)
 		return HEAD_BAD;
@@ -127,7 +120,7 @@ enum head_result head_read(struct head *out, struct str bytes, size_t *used, con
 		*why = read_target(out);
 	if (*why == NULL)
 		*why = read_rest(out);
-	*used = end;
+	*used = in.n;
 	return *why == NULL ? HEAD_OK : HEAD_BAD;
 }
 

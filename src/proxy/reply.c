@@ -1,6 +1,5 @@
 #include <ctype.h>
 
-#include "base/util.h"
 #include "proxy/reply.h"
 
 /* version SP status SP [phrase] */
@@ -47,17 +46,11 @@ static const char *read_framing(struct reply *r, bool to_head)
 enum head_result reply_read(struct reply *out, struct str bytes, bool to_head, size_t *used,
 			    const char **why)
 {
-	size_t end = 0;
-	struct str in = str_sub(bytes.p, MIN(bytes.n, REPLY_MAX));
-	enum head_result r = fields_find_end(in, &end, why);
+	struct str in;
+	enum head_result r = fields_find_head(bytes, REPLY_MAX, &in, why);
 
-	if (r == HEAD_MORE && bytes.n >= REPLY_MAX) {
-		*why = "its head is too long";
-		return HEAD_LONG;
-	}
 	if (r != HEAD_OK)
 		return r;
-	in.n = end;
 	*why = read_line(out, in);
 	if (*why != NULL)
 		return HEAD_BAD;
@@ -65,6 +58,6 @@ enum head_result reply_read(struct reply *out, struct str bytes, bool to_head, s
 	if (r != HEAD_OK)
 		return r;
 	*why = read_framing(out, to_head);
-	*used = end;
+	*used = in.n;
 	return *why == NULL ? HEAD_OK : HEAD_BAD;
 }
