@@ -525,6 +525,7 @@ struct grpc_channel *grpc_channel_new(struct conn *c, const struct grpc_channel_
 	h2.h2.conn_window =
 		(uint32_t)MIN((uint64_t)cfg->window * CONN_WINDOWS, (uint64_t)INT32_MAX);
 	h2.h2.stream_queue_max = cfg->queue_max;
+	h2.h2.conn_queue_max = cfg->queues_max;
 	h2.h2.arena_max = ARENA_TIMES * cfg->message_max;
 	ch->loop = c->loop;
 	ch->cfg = *cfg;

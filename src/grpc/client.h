@@ -29,6 +29,7 @@ struct grpc_channel_config {
 	const char *scheme;       /* "http", or "https" over TLS */
 	size_t message_max;       /* larger answers end the call with RESOURCE_EXHAUSTED */
 	size_t queue_max;         /* bytes queued on a call for a server that does not read */
+	size_t queues_max;        /* … on all calls together */
 	uint32_t window;          /* bytes a server may send on a call ahead of our reading them */
 	int64_t ping_ms, pong_ms; /* see h2_conn.h */
 };
@@ -38,6 +39,7 @@ struct grpc_channel_config {
 				      .scheme = "http",                                            \
 				      .message_max = 4 * 1024 * 1024,                              \
 				      .queue_max = 256 * 1024,                                     \
+				      .queues_max = 16 * 1024 * 1024,                              \
 				      .window = 256 * 1024})
 
 /* Called once when the channel's connection is over, after every call has been ended; but one that is

@@ -39,10 +39,10 @@
 #include "loop/loop.h"
 
 enum {
-	KEEPER_ARGS_MAX = 1024,      /* of a workload (gateway contract: 1024 of an exec) */
-	KEEPER_ENV_MAX = 4096,       /* variables of its environment */
-	KEEPER_TEXT_MAX = 1 << 20,   /* bytes of arguments, environment and directory together */
-	KEEPER_CALLS_MAX = 64,       /* requests under way; one more is refused */
+	KEEPER_ARGS_MAX = 1024,    /* of a workload (gateway contract: 1024 of an exec) */
+	KEEPER_ENV_MAX = 4096,     /* variables of its environment */
+	KEEPER_TEXT_MAX = 1 << 20, /* bytes of arguments, environment and directory together */
+	KEEPER_CALLS_MAX = 256, /* requests under way (128 relays at once); one more is refused */
 	KEEPER_WORKLOADS_MAX = 1024, /* alive at once; one more is refused */
 	KEEPER_STACK = 256 << 10,    /* bytes of stack that a builtin has */
 	KEEPER_CALL_MS = 30000,      /* a request that takes longer has failed */

@@ -162,6 +162,8 @@ static void connected(void *owner, struct conn *c, const struct err *why)
 	config.authority = k->gateway->address;
 	config.scheme = k->gateway->url.scheme;
 	config.window = GATEWAY_WINDOW;
+	config.queue_max = GATEWAY_QUEUE;
+	config.queues_max = GATEWAY_QUEUES;
 	config.message_max = GATEWAY_MESSAGE_MAX;
 	config.ping_ms = GATEWAY_PING_MS;
 	config.pong_ms = GATEWAY_PONG_MS;

@@ -19,8 +19,12 @@ enum {
 	GATEWAY_CALL_MS = 10000,       /* ours, of a unary call: the peers have no deadline */
 	GATEWAY_MESSAGE_MAX = 4 << 20, /* what gRPC takes where nobody says */
 	/* What the gateway may send of one call ahead of our reading it; ours: 20 MB/s to a gateway that is 50 ms
-	 * away. A relay whose target does not read holds as much, 32 of them 32 MiB. */
+	 * away. A relay whose target does not read holds as much. */
 	GATEWAY_WINDOW = 1 << 20,
+	/* What waits for a gateway that does not read, of one call and of all: more than all relays (relay.h) can have,
+	 * so that none holds up another. */
+	GATEWAY_QUEUE = 256 << 10,
+	GATEWAY_QUEUES = 64 << 20,
 	GATEWAY_PING_MS = 10000, /* contract 0, 6: without a sign of life */
 	GATEWAY_PONG_MS = 20000,
 };

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/util.h"
 #include "net/unix_address.h"
+#include "ssh/sshd.h"
 #include "supervisor/relay.h"
 #include "supervisor/relay_frame.h"
 #include "supervisor/tell.h"
@@ -37,6 +38,7 @@ struct relay {
 	struct list link;
 	enum state state;
 	char *channel_id;
+	bool ssh;        /* it leads to the sshd */
 	char target[80]; /* for the log: "ssh" or "127.0.0.1:80" */
 	struct gateway_link *gateway;
 	relay_answer_fn *answer;
@@ -345,6 +347,22 @@ static int connect_sshd(const char *socket_path, int *out, struct err *e)
 	return 0;
 }
 
+/* As many as the sshd has room for: one more is told to the gateway, whose clients hear that much sooner and better than
+ * what the sshd would say. */
+static int check_ssh_room(const struct relay *r, struct err *e)
+{
+	size_t n = 0;
+
+	list_each(other, &r->all->open, struct relay, link) {
+		n += other != r && other->ssh && other->state == FLOWING;
+	}
+	return n < SSHD_SESSIONS_MAX
+		       ? 0
+		       : err_set(e, EAGAIN,
+				 "this sandbox has %d SSH sessions open, and takes no more",
+				 SSHD_SESSIONS_MAX);
+}
+
 static void begin(struct relay *r, const Openshell__V1__RelayOpen *what)
 {
 	struct err e;
@@ -352,7 +370,9 @@ static void begin(struct relay *r, const Openshell__V1__RelayOpen *what)
 
 	if (what->target_case != OPENSHELL__V1__RELAY_OPEN__TARGET_TCP) {
 		snprintf(r->target, sizeof r->target, "ssh");
-		if (connect_sshd(r->all->config.ssh_socket, &fd, &e) < 0) {
+		r->ssh = true;
+		if (check_ssh_room(r, &e) < 0 ||
+		    connect_sshd(r->all->config.ssh_socket, &fd, &e) < 0) {
 			refuse(r, e.text);
 			return;
 		}
@@ -382,6 +402,8 @@ static struct relay *find(struct relays *all, const char *channel_id)
 void relay_open(struct relays *all, struct gateway_link *link, const Openshell__V1__RelayOpen *what,
 		relay_answer_fn *answer, void *owner)
 {
+	struct err full;
+
 	if (str_empty(what->channel_id) || strlen(what->channel_id) > CHANNEL_ID_MAX) {
 		answer(owner, what->channel_id, "a relay needs a channel id of at most 256 bytes");
 		return;
@@ -393,9 +415,10 @@ void relay_open(struct relays *all, struct gateway_link *link, const Openshell__
 		return;
 	}
 	if (all->n == RELAYS_MAX) {
+		err_set(&full, EAGAIN, "this sandbox has %d relays open, and takes no more",
+			RELAYS_MAX);
 		tell_relay_failed(all->config.events, what->channel_id, "", "too many relays");
-		answer(owner, what->channel_id,
-		       "this sandbox has 32 relays open, and takes no more");
+		answer(owner, what->channel_id, full.text);
 		return;
 	}
 	struct relay *r = xcalloc(1, sizeof *r);

@@ -123,7 +123,7 @@ class Gateway:
     def start(self):
         # the limit is that of the real gateway (gateway contract 1.1), and less than grpcio's own
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 1 << 20)]
-        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(128), options=options)
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(256), options=options)
         self.server.add_generic_rpc_handlers((self.handlers(),))
         address = f"unix:{self.path}" if self.path else f"{self.host}:{self.port}"
         if self.tls:

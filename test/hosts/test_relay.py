@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import threading
+import time
 import unittest
 
 import door
@@ -14,7 +15,7 @@ from runner import eventually
 from test_door_gateway import WithGateway
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PORT = 8437
+PORT, LIMIT = 8437, 128
 PART = os.urandom(1 << 20)
 
 
@@ -193,11 +194,12 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
     def answers(self):
         return len({r.channel_id for r in self.session.said_of("relay_open_result")})
 
-    def test_32_at_once(self):
-        relays = [self.open(b"E") for _ in range(32)]
+    def test_so_many_at_once(self):
+        """More than the gateway's 32, which are those that nobody has claimed."""
+        relays = [self.open(b"E") for _ in range(LIMIT)]
         for relay in relays:
             self.assertTrue(self.answered(relay).success)
-        self.assertRegex(self.refused(), "32 relays")
+        self.assertRegex(self.refused(), f"{LIMIT} relays")
         for i, relay in enumerate(relays):
             relay.socket.sendall(PART[i : i + 1000])
         for i, relay in enumerate(relays):
@@ -210,12 +212,12 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
         self.assertTrue(eventually(self.listens, "there is room again"))
 
     def test_a_flood(self):
-        """40 that are asked for in one breath: 32 are served, the others told why not."""
-        relays = [self.open(b"E") for _ in range(40)]
+        """More than there can be, asked for in one breath: the last ones are told why not."""
+        relays = [self.open(b"E") for _ in range(LIMIT + 8)]
         results = [self.answered(relay) for relay in relays]
-        self.assertEqual([r.success for r in results], 32 * [True] + 8 * [False])
-        self.assertEqual({r.error for r in results[32:]}, {"this sandbox has 32 relays open, and takes no more"})
-        for relay in relays[:32]:
+        self.assertEqual([r.success for r in results], LIMIT * [True] + 8 * [False])
+        self.assertEqual({r.error for r in results[LIMIT:]}, {f"this sandbox has {LIMIT} relays open, and takes no more"})
+        for relay in relays[:LIMIT]:
             relay.socket.sendall(b"x")
             self.assertEqual(relay.socket.recv(1), b"x")
 
@@ -230,6 +232,25 @@ class RelayRootPocketTest(Everywhere, door.RootPocket, unittest.TestCase):
         quick = self.open(b"G50000000\n")
         self.assertEqual(read_all(quick.socket, hashlib.sha256()), 50000000)
         self.assertEqual(read_all(lazy.socket, hashlib.sha256()), 100000000)
+
+    def test_slow_ones_hold_up_no_other(self):
+        """As many as there can be, but for one: of half of them the target reads nothing, of the others the client."""
+        for i in range(LIMIT - 1):
+            relay = self.open(b"N" if i % 2 else b"G100000000\n")
+            self.assertTrue(self.answered(relay).success)
+            if i % 2:
+                threading.Thread(target=self.send_all, args=(relay.socket,), daemon=True).start()
+        time.sleep(2)
+        quick = self.open(b"G50000000\n")
+        self.assertEqual(read_all(quick.socket, hashlib.sha256()), 50000000)
+
+    @staticmethod
+    def send_all(client):
+        try:
+            for _ in range(4):
+                client.sendall(PART)
+        except OSError:
+            pass  # the test is over
 
     def test_the_session_is_lost(self):
         """Its relays end with it; a new one takes new ones."""

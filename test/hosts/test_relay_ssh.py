@@ -18,7 +18,7 @@ from test_relay import HERE, PORT
 from way_in import WayIn
 
 BYTES = os.urandom(5 << 20)
-MINUTE = 60
+MINUTE, SESSIONS_MAX = 60, 64
 
 
 def below(pid):
@@ -44,7 +44,7 @@ class WithWayIn(WithGateway):
         self.to = self.gateway()
         self.to.config.policy.filesystem.read_only.append(HERE)
         folder = self.machine.path("home" if self.unprivileged else "run")
-        sshd = os.path.join(folder, "ssh-" + os.urandom(4).hex(), "ssh.sock")
+        self.sshd = os.path.join(folder, "ssh-" + os.urandom(4).hex(), "ssh.sock")
         with open(os.path.join(HERE, "inside.py"), encoding="utf-8") as f:
             server = self.machine.write(f"inside-{os.urandom(4).hex()}.py", f.read())
         os.chmod(server, 0o644)
@@ -52,7 +52,7 @@ class WithWayIn(WithGateway):
         self.process = self.begin(
             self.to,
             f"echo begun; exec python3 {server} {PORT}",
-            environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"), ("OPENSHELL_SSH_SOCKET_PATH", sshd)),
+            environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"), ("OPENSHELL_SSH_SOCKET_PATH", self.sshd)),
         )
         self.accepted(self.to, self.process)
         self.way = WayIn(self.to)
@@ -130,6 +130,28 @@ class SshRootPocketTest(Ssh, door.RootPocket, unittest.TestCase):
 
         self.assertEqual(eventually(talk).decode(), hashlib.sha256(BYTES).hexdigest())
         self.assertIsNone(client.poll())
+
+    def test_one_session_too_many(self):
+        """The gateway hears why; and who comes by the socket, from the sshd."""
+        relays = [self.to.open_relay() for _ in range(SESSIONS_MAX)]
+        for relay in relays:
+            self.addCleanup(relay.close)
+            relay.socket.settimeout(MINUTE)
+            self.assertEqual(relay.socket.recv(4), b"SSH-")
+        one_more = self.to.open_relay()
+        self.addCleanup(one_more.close)
+        result = eventually(lambda: one_more.result)
+        self.assertEqual(result.error, f"this sandbox has {SESSIONS_MAX} SSH sessions open, and takes no more")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(self.sshd)
+            said = b""
+            while b"too many" not in said:
+                said += client.recv(1000)
+        self.until(self.process, "SSH:REFUSE [MED] DENIED")
+        self.until(self.process, f"{SESSIONS_MAX} clients are connected")
+        for relay in relays:
+            relay.close()
+        eventually(lambda: self.ssh("true").returncode == 0)
 
     def test_a_terminal_and_its_size(self):
         ours, theirs = os.openpty()
