@@ -30,7 +30,7 @@
 enum {
 	SSH_TEXT_MAX = 256 << 10, /* of a command line (gateway contract 3.1) */
 	SSH_TERM_MAX = 64,        /* of a terminal's name; ours */
-	SSH_CHANNELS_MAX = 32,    /* open at once in one session; ours (OpenSSH has 10 sessions) */
+	SSH_CHANNELS_MAX = 96,    /* open at once in one session: a browser's connections; ours */
 };
 
 enum ssh_message {

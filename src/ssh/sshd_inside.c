@@ -21,9 +21,9 @@
 
 enum {
 	CPU_BYTES = 4096, /* of /proc/cpuinfo, which begins with all that the first one can */
-	/* Of a session: SSH's windows of all its channels (2 MiB each) fit in. What libssh answers to requests waits
-	 * without a bound of its own for a client that asks and asks, and never reads. */
-	MEMORY_MAX = 256 << 20,
+	/* Of a session: SSH's windows of all its channels (2 MiB each, in buffers that double) fit in. What libssh answers to
+	 * requests waits without a bound of its own for a client that asks and asks, and never reads. */
+	MEMORY_MAX = 512 << 20,
 };
 
 /* Where a processor does AES itself nothing is faster; and since it is the client's list that decides, the others

@@ -30,7 +30,7 @@ TOOL = os.environ.get(
 )
 SECONDS = 120
 MIB = 1 << 20
-SESSIONS_MAX, REFUSALS_MAX, CHANNELS_MAX = 64, 16, 32
+SESSIONS_MAX, REFUSALS_MAX, CHANNELS_MAX = 64, 16, 96
 DETACH = b"\x10\x11"
 
 
@@ -262,7 +262,7 @@ class OpensshTest(unittest.TestCase):
     def test_a_session_s_memory_is_limited(self):
         self.popen("x", "cat")
         with open(f"/proc/{eventually(self.sessions)[0]}/limits", encoding="ascii") as f:
-            self.assertRegex(f.read(), r"Max data size +268435456 +268435456 ")
+            self.assertRegex(f.read(), r"Max data size +536870912 +536870912 ")
 
     def test_both_ways_at_once(self):
         data = random.randbytes(8 * MIB)
@@ -363,6 +363,36 @@ class OpensshTest(unittest.TestCase):
                 while piece := client.recv(1 << 20):
                     back += piece
                 self.assertEqual(back, data)
+
+    def test_a_browser_s_connections(self):
+        """So many at once through one forwarding; the next is closed, and there is room again."""
+        echo = Echo()
+        self.addCleanup(echo.server.close)
+        first = self.forwarded(f"localhost:{echo.port}")
+        address = first.getpeername()
+        clients = [first] + [socket.create_connection(address, timeout=WAIT) for _ in range(CHANNELS_MAX - 1)]
+        for i, client in enumerate(clients):
+            client.sendall(b"%d" % i)
+        for i, client in enumerate(clients):
+            self.assertEqual(client.recv(10), b"%d" % i)
+        with socket.create_connection(address, timeout=WAIT) as one_more:
+            self.assertEqual(one_more.recv(1), b"")
+        for client in clients:
+            client.close()
+        with eventually(lambda: self.echoes(address)):
+            pass
+
+    @staticmethod
+    def echoes(address):
+        client = socket.create_connection(address, timeout=WAIT)
+        try:
+            client.sendall(b"x")
+            if client.recv(1) == b"x":
+                return client
+        except OSError:
+            pass
+        client.close()
+        return None
 
     @staticmethod
     def send_all(client, data):
