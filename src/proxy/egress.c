@@ -60,16 +60,15 @@ static const struct refusal *check_middleware(struct egress *x)
 		arena_printf(&x->arena, "middleware '%s' is not run by this version", m->name));
 }
 
-static void judge(struct egress *x, struct caller *who, const struct err *why_unknown)
+static void judge(struct egress *x, const struct err *why_unknown)
 {
 	struct policy_target target = {str_of(x->host), x->port};
 	const struct refusal *why = NULL;
 
-	x->caller = who ? caller_ref(who) : NULL;
 	x->policy = policy_ref(*x->proxy->config.policy);
-	if (who != NULL)
-		caller_for_policy(who, &x->who);
-	policy_decide(x->policy, &target, who && !why_unknown ? &x->who : NULL, &x->arena,
+	if (x->caller != NULL)
+		caller_for_policy(x->caller, &x->who);
+	policy_decide(x->policy, &target, x->caller && !why_unknown ? &x->who : NULL, &x->arena,
 		      &x->verdict);
 	if (!x->verdict.allowed)
 		why = egress_refuse(x, REFUSED_BY_POLICY, 403, "policy_denied",
@@ -82,7 +81,13 @@ static void judge(struct egress *x, struct caller *who, const struct err *why_un
 
 static void found_out(struct caller_query *q, struct caller *who, const struct err *why)
 {
-	judge(container_of(q, struct egress, query), who, why);
+	struct egress *x = container_of(q, struct egress, query);
+
+	x->caller = who ? caller_ref(who) : NULL;
+	if (x->known != NULL)
+		x->known(x);
+	else
+		judge(x, why);
 }
 
 static void forget(struct egress *x)
@@ -97,10 +102,18 @@ static void forget(struct egress *x)
 	x->is_observed = false;
 }
 
+void egress_ask_who(struct egress *x, void (*known)(struct egress *x))
+{
+	forget(x);
+	x->known = known;
+	callers_ask(x->proxy->config.callers, &x->query, x->client);
+}
+
 void egress_ask(struct egress *x, struct str host, uint16_t port, struct str method, struct str url)
 {
 	must(host.n < sizeof x->host);
 	forget(x);
+	x->known = NULL;
 	snprintf(x->host, sizeof x->host, "%.*s", STR_FMT(host));
 	x->port = port;
 	x->what = arena_printf(&x->arena, "%.*s %.*s", STR_FMT(method), STR_FMT(url));

@@ -205,6 +205,20 @@ void forward_ask(struct forward *f, const char *host, uint16_t port)
 	egress_ask(&s->egress, str_of(host), port, f->head.method, str_of(url));
 }
 
+/* What is in session->out answers a head that is no request, or none for us. */
+static void answer_bad_head(struct forward *f, const char *why)
+{
+	forward_drop_server(f);
+	f->state = FORWARD_OVER;
+	session_refuse_head(f->session, why);
+}
+
+static void refuse_head(struct forward *f, unsigned status, const char *error, const char *why)
+{
+	answer_error(&f->session->out, status, error, why, NULL);
+	answer_bad_head(f, why);
+}
+
 /* Contract 6.7: who was let through to one host asks for another. */
 static bool let_pass_authority(struct forward *f)
 {
@@ -236,8 +250,8 @@ static void serve_in_tunnel(struct forward *f)
 	bool same = h->host[0] == '\0' || (streq(h->host, f->host) && h->port == f->port);
 
 	if (h->form == HEAD_AUTHORITY || h->scheme != HEAD_HTTP)
-		forward_refuse(f, 400, "invalid_request_target",
-			       "a request within a tunnel is one of plain HTTP");
+		refuse_head(f, 400, "invalid_request_target",
+			    "a request within a tunnel is one of plain HTTP");
 	else if (!same && !let_pass_authority(f))
 		forward_refuse(f, 403, "request_authority_mismatch",
 			       "the request's authority is not that of its tunnel");
@@ -247,6 +261,7 @@ static void serve_in_tunnel(struct forward *f)
 
 static void serve(struct forward *f)
 {
+	static const char use_connect[] = "Use CONNECT for HTTPS URLs"; /* contract 6.4 */
 	struct session *s = f->session;
 	const struct head *h = &f->head;
 
@@ -261,14 +276,14 @@ static void serve(struct forward *f)
 		timer_stop(s->proxy->loop, &s->deadline);
 		connect_start(s, h, f->head_n);
 	} else if (h->form == HEAD_ORIGIN) {
-		forward_refuse(f, 400, "invalid_request_target",
-			       "a proxy is asked for http://host/path, or by CONNECT host:port");
+		refuse_head(f, 400, "invalid_request_target",
+			    "a proxy is asked for http://host/path, or by CONNECT host:port");
 	} else if (h->scheme == HEAD_HTTPS) {
-		answer_text(&s->out, 400, "Use CONNECT for HTTPS URLs");
-		forward_answer(f);
+		answer_text(&s->out, 400, use_connect);
+		answer_bad_head(f, use_connect);
 	} else if (h->scheme != HEAD_HTTP) {
-		forward_refuse(f, 400, "unsupported_proxy_scheme",
-			       "Forward proxy requests must use http");
+		refuse_head(f, 400, "unsupported_proxy_scheme",
+			    "Forward proxy requests must use http");
 	} else if (streq(h->host, "policy.local") && h->port == 80) { /* contract 6.10 */
 		forward_refuse(f, 404, "feature_disabled",
 			       "agent-driven policy proposals are not enabled in this sandbox "
@@ -289,10 +304,10 @@ static void read_head(struct forward *f)
 		serve(f);
 		break;
 	case HEAD_BAD:
-		forward_refuse(f, 400, "bad_request", why);
+		refuse_head(f, 400, "bad_request", why);
 		break;
 	case HEAD_LONG:
-		forward_refuse(f, 431, "request_header_too_large", why);
+		refuse_head(f, 431, "request_header_too_large", why);
 		break;
 	case HEAD_MORE:
 		break;

@@ -59,6 +59,7 @@ enum {
 /*
  * One destination for one request.
  *
+ *	egress_ask_who  who asks? --> known
  *	egress_ask      who asks? --> the policy --> decided
  *	egress_connect  addresses --> checked? --> dialled --> connected
  *
@@ -69,6 +70,8 @@ enum {
 struct egress {
 	struct proxy *proxy;
 	int client; /* the socket whose holder asks; borrowed */
+	/* The owner's, of egress_ask_who: caller says who it is, if anybody knows. Called once, from the loop. */
+	void (*known)(struct egress *x);
 	/* The owner's. Called once, from the loop. When why is NULL, it goes on with egress_connect, or with
 	 * what it has connected for an earlier request. */
 	void (*decided)(struct egress *x, const struct refusal *why);
@@ -103,6 +106,8 @@ struct egress {
 };
 
 void egress_init(struct egress *x, struct proxy *p, int client);
+/* Asks who holds the client's socket, for no destination. */
+void egress_ask_who(struct egress *x, void (*known)(struct egress *x));
 /* Asks who holds the client's socket and whether it may reach host:port. May be called again, for the next
  * request of the same connection. All texts are copied; method and url name the request in answers. */
 void egress_ask(struct egress *x, struct str host, uint16_t port, struct str method,
@@ -133,6 +138,7 @@ void egress_fini(struct egress *x);
  *	 +--> ANSWERING <-----+-- refused                           |
  *	          +---------> LINGERING ----------------------------+
  *
+ * A head that is refused first waits, in its state, until it is known whose it is: that is told.
  * ANSWERING: what is in `out` goes out. LINGERING: our end is said; until the client has ended too, or
  * LINGER_MS are over, so that a reset does not take the answer from it.
  */
@@ -157,6 +163,7 @@ struct session {
 	struct source client;  /* its `ready` is of who has the session at the moment */
 	struct buf in;         /* read, not yet used; HEAD_MAX at most */
 	struct buf out;        /* an answer */
+	const char *bad_head;  /* why it is one, to be told when it is known whose; static */
 	struct timer deadline; /* of the state; likewise */
 	struct later end;
 	struct egress egress;
@@ -176,6 +183,8 @@ enum session_read session_read(struct session *s);
 void session_answer(struct session *s);
 /* The same with the refusal's answer in s->out; nothing is told. */
 void session_refuse(struct session *s, const struct refusal *why);
+/* The same as session_answer for a head that is no request, and why (static) is told. */
+void session_refuse_head(struct session *s, const char *why);
 
 /* From now on bytes flow both ways until an end, the idle time, or another policy. Takes server. What is in
  * s->in goes to the server first, and from_server to the client. */
@@ -208,6 +217,8 @@ void forward_free(struct forward *f);
 /* A tunnel or a connection was let out (why is NULL) or refused (7.5: NET:OPEN); tells the supervisor's
  * aggregates of a denial as well. REFUSED_BY_NETWORK is a NET:FAIL. */
 void report_open(const struct egress *x, const struct refusal *why);
+/* A head was refused that is no request, or none that can be served (7.5: NET:OTHER). */
+void report_bad_head(const struct egress *x, const char *why);
 /* A tunnel was ended because of another policy. */
 void report_stale(const struct egress *x);
 /* What was let out broke (7.5: NET:FAIL). */

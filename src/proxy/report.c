@@ -101,6 +101,25 @@ void report_open(const struct egress *x, const struct refusal *why)
 	}
 }
 
+/* Where to is known of a tunnel only. */
+void report_bad_head(const struct egress *x, const char *why)
+{
+	struct ocsf_event ev;
+
+	fill_open(x, &ev);
+	ev.activity = OCSF_OTHER;
+	ev.severity = OCSF_MEDIUM;
+	ev.action = OCSF_DENIED;
+	ev.disposition = OCSF_BLOCKED;
+	ev.rule.engine = STR("l7");
+	ev.status_detail = str_of(why);
+	if (!x->tunnel)
+		ev.dst = (struct ocsf_endpoint){0};
+	ocsf_emit(x->proxy->config.events, &ev);
+	if (x->tunnel)
+		tell_aggregates(x, "l7_parse_rejection");
+}
+
 void report_stale(const struct egress *x)
 {
 	const struct refusal why = {

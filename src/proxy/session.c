@@ -213,10 +213,38 @@ void session_tunnel(struct session *s, int server, struct str from_server)
 
 /* ---- the head ---- */
 
+static void bad_head_known(struct egress *x)
+{
+	struct session *s = container_of(x, struct session, egress);
+
+	report_bad_head(x, s->bad_head);
+	session_answer(s);
+}
+
+/* What more it sends has time until it has its answer. */
+static void bad_head_client(struct source *src, uint32_t events UNUSED)
+{
+	session_end(container_of(src, struct session, client));
+}
+
+void session_refuse_head(struct session *s, const char *why)
+{
+	s->bad_head = why;
+	if (s->egress.caller != NULL) {
+		bad_head_known(&s->egress);
+		return;
+	}
+	s->client.ready = bad_head_client;
+	s->deadline.fire = too_late;
+	loop_set(s->proxy->loop, &s->client, 0);
+	timer_set(s->proxy->loop, &s->deadline, PROXY_HEAD_MS);
+	egress_ask_who(&s->egress, bad_head_known);
+}
+
 static void refuse_head(struct session *s, unsigned status, const char *error, const char *why)
 {
 	answer_error(&s->out, status, error, why, NULL);
-	session_answer(s);
+	session_refuse_head(s, why);
 }
 
 static void serve(struct session *s, const struct head *head, size_t used)

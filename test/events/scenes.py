@@ -412,6 +412,12 @@ def requests_within_a_tunnel():
 
 
 @scene
+def what_is_no_request():
+    run(machine().program, "get", "https://nobody.test/")
+    in_a_tunnel(b"GET / HTTP/1.1\r\n\r\n")  # for no host
+
+
+@scene
 def bypasses():
     m = machine()
     run(m.program, "dial", "192.0.2.1:80", "datagram", "192.0.2.1:53")

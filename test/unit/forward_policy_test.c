@@ -217,6 +217,10 @@ TEST(other_requests_are_refused_in_words)
 	for (size_t i = 0; i < ARRAY_LEN(refused); i++)
 		HAS(answer_to(refused[i].request), refused[i].answer);
 	nobody_came_at_all();
+	event("NET:OTHER [MED] DENIED /bin/tool(42) [policy:- engine:l7] "
+	      "[reason:Use CONNECT for HTTPS URLs]");
+	event("[reason:Forward proxy requests must use http]");
+	event("[reason:a proxy is asked for http://host/path, or by CONNECT host:port]");
 	finish();
 }
 
@@ -603,6 +607,9 @@ TEST(a_tunnel_leads_to_one_place)
 		HAS(hear_all(client), strays[i].answer);
 		STREQ(hear_all(server), "");
 	}
+	event("NET:OTHER [MED] DENIED /bin/tool(42) -> server.test:81/tcp [policy:net engine:l7] "
+	      "[reason:it has more than one Host]");
+	event("[reason:a request within a tunnel is one of plain HTTP]");
 	event("FINDING:BLOCKED [HIGH] \"HTTP request authority does not match the authorized "
 	      "tunnel "
 	      "endpoint\" [type:openshell.http.request_authority_mismatch");

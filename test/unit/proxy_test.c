@@ -198,11 +198,19 @@ TEST(heads_that_are_none)
 
 	begin(POLICY);
 	HAS(answer_to("hello\r\n\r\n"), "HTTP/1.1 400 Bad Request\r\n");
+	event("NET:OTHER [MED] DENIED /bin/tool(42) [policy:- engine:l7] "
+	      "[reason:its first line is not \"METHOD target HTTP/1.1\"]");
 	HAS(answer_to("CONNECT server.test HTTP/1.1\r\nHost: server.test\r\n\r\n"),
 	    "HTTP/1.1 400 Bad Request\r\n");
 	sprintf(head, "CONNECT server.test:80 HTTP/1.1\r\nHost: server.test:80\r\nX: %*s\r\n\r\n",
 		2 * HEAD_MAX, "x");
 	HAS(answer_to(head), "HTTP/1.1 431 Request Header Fields Too Large\r\n");
+	event("[reason:its head is too long]");
+	nobody_asks = true;
+	HAS(answer_to("hello\r\n\r\n"), "HTTP/1.1 400 Bad Request\r\n");
+	event("NET:OTHER [MED] DENIED [policy:- engine:l7] [reason:");
+	EQ(denials_n, 0); /* they lead nowhere that a policy could be asked for */
+	nobody_asks = false;
 	/* half of one */
 	int client = say("CONNECT server.test:80 HTTP/1.1\r\nHo");
 	shutdown(client, SHUT_WR);
@@ -460,6 +468,24 @@ TEST(a_client_may_vanish_at_any_time)
 	EQ(recv(server, &byte, 1, 0), -1);
 	EQ(errno, ECONNRESET);
 	finish();
+}
+
+TEST(a_head_that_is_none_waits_until_it_is_known_whose_it_is)
+{
+	char byte;
+
+	begin(POLICY);
+	event("NET:LISTEN");
+	answers_withheld = true;
+	int client = say("hello\r\n\r\n"), other = say("hello\r\n\r\n");
+	wait_until_waiting(2, 0);
+	OK(write(client, "hello", 5) == 5); /* nobody listens any more */
+	vanish(other);                      /* and of who is gone nothing is told */
+	wait_until_waiting(1, 0);
+	EQ(recv(client, &byte, 1, MSG_DONTWAIT), -1);
+	EQ(errno, EAGAIN);
+	EQ(events_n, 1);
+	finish(); /* while it waits */
 }
 
 TEST(a_server_that_breaks_is_told_and_passed_on)
