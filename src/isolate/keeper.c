@@ -206,6 +206,10 @@ static void explain(int status, struct err *e)
 	if (status != KEEPER_STATUS_UNKNOWN && WIFSIGNALED(status))
 		err_set(e, ECONNRESET, "the keeper was killed by signal %d (%s)", WTERMSIG(status),
 			strsignal(WTERMSIG(status)));
+	if (status != KEEPER_STATUS_UNKNOWN && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == KEEPER_INIT_ENDED)
+		err_set(e, ECONNRESET,
+			"the first process of its PID namespace has ended, and all others with it");
 }
 
 static void is_gone(struct keeper *k, struct err *why)

@@ -7,6 +7,7 @@
  *
  *	supervisor --- keeper      in the namespaces of the rung; reads NFLOG; reaps; ends all with the supervisor
  *	                 |
+ *	                 +- init       first in the sandbox's own PID namespace (pid_space.h), where there is one
  *	                 +- nursery    already what a workload is (confine.h), but for the exec; clones them
  *	                 +- workloads  the keeper's children, in the nursery's Landlock domain
  *
@@ -19,7 +20,8 @@
  *
  * Nothing outlives the supervisor, however it ends: the keeper sees its channel close, and kills every
  * process below it before it ends itself. When it is the keeper that dies, all that was below it falls
- * to the supervisor, which does the same. (So a child of the supervisor's that never execs must close its
+ * to the supervisor, which does the same. Where there is a PID namespace of the sandbox's own, init ends with the keeper
+ * and the kernel kills the rest. (So a child of the supervisor's that never execs must close its
  * copies of what is close-on-exec.)
  */
 #ifndef OPENSHELL_ISOLATE_KEEPER_H
@@ -90,6 +92,10 @@ struct keeper_started {
 	struct err not_logged; /* why a bypass that is refused goes untold; code 0: it is told */
 	/* why a connection is refused before anybody can ask whose it is; code 0: it waits until then */
 	struct err not_held;
+	/* Of the sandbox, as callers.h wants to know it: its init, 0 where there is none (rung.no_own_pids says why), and
+	 * the number of its mount namespace, 0 where that is not known. */
+	pid_t init;
+	uint64_t mounts;
 	int listener;             /* the proxy's, made inside; non-blocking; the caller's */
 	struct sockaddr_in proxy; /* where it listens: what workloads are told */
 	int sock_diag; /* NETLINK_SOCK_DIAG, made inside, for callers.h; the caller's; -1: no such */

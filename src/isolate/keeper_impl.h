@@ -9,6 +9,7 @@
  *	detours.c         … and what goes round the proxy
  *	keeper_message.c  the table of messages
  *	keeper_kill.c     the end of everything below a process
+ *	pid_space.c       the PID namespace that workloads are in
  *	nursery.c         the nursery
  */
 #ifndef OPENSHELL_ISOLATE_KEEPER_IMPL_H
@@ -98,6 +99,8 @@ int keeper_receive(int channel, enum keeper_side from, struct keeper_packet *p, 
  * it is the last one altogether. */
 struct keeper_hello {
 	struct confine_result confined;
+	pid_t init;      /* pid_space.h; 0: there is none */
+	uint64_t mounts; /* the number of the mount namespace; 0: not known */
 	struct err not_logged;
 	struct err not_held;
 	struct err failed;
@@ -107,6 +110,9 @@ struct keeper_hello {
 bool keeper_address_is_inside(const struct keeper_address *a, enum rung r);
 
 /* ---- the keeper's process ---- */
+
+/* What its exit status says, but for 0 and 1. */
+enum { KEEPER_INIT_ENDED = 2 };
 
 /* Its whole life, after the fork. */
 _Noreturn void keeper_live(const struct keeper_config *config, int channel);
@@ -123,7 +129,8 @@ enum { KEEPER_NOBODY = -1 };
 int keeper_kill(uid_t as, pid_t pid, int signo);
 
 /* Kills every child of this process, and what falls to it by that, until there is none or ms are over.
- * True when there is none. It must be a subreaper. Needs /proc. */
-bool keeper_kill_all(uid_t as, int ms);
+ * True when there is none. It must be a subreaper. Needs proc, a descriptor of /proc; without it, or where it is that
+ * of another PID namespace, it waits until they have ended by themselves. */
+bool keeper_kill_all(int proc, uid_t as, int ms);
 
 #endif

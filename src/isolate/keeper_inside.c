@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "base/fds.h"
 #include "isolate/keeper_workload.h"
 #include "isolate/ladder_impl.h"
+#include "isolate/pid_space.h"
 #include "net/netlink.h"
 
 enum {
@@ -31,6 +33,8 @@ struct inside {
 	const struct keeper_config *config;
 	int channel;
 	int signals; /* SIGCHLD */
+	int proc;    /* as it is outside; -1: there is none */
+	struct pid_space space;
 	struct detours detours;
 	struct workloads workloads;
 };
@@ -165,10 +169,11 @@ static void look_at_signals(const struct inside *k)
 
 static void wait_for_more(const struct inside *k, bool hurry)
 {
-	enum { OWN = 2, OTHERS = OWN + DETOURS_POLL };
+	enum { OWN = 3, OTHERS = OWN + DETOURS_POLL };
 	struct pollfd p[OTHERS + WORKLOADS_POLL_MAX] = {
 		{.fd = k->channel, .events = POLLIN},
 		{.fd = k->signals, .events = POLLIN},
+		{.fd = k->space.channel},
 	};
 	int ms = -1;
 
@@ -180,7 +185,7 @@ static void wait_for_more(const struct inside *k, bool hurry)
 
 static void run(struct inside *k)
 {
-	while (hear_supervisor(k) == 0) {
+	while (!pid_space_is_over(&k->space) && hear_supervisor(k) == 0) {
 		bool more = workloads_look(&k->workloads);
 
 		detours_look(&k->detours);
@@ -232,12 +237,13 @@ static bool is_ours(const struct identity *id)
 }
 
 /* The kernel logs, and holds, within the call that it refuses: all that a workload tried is there once it has
- * ended. */
-static void hear_kernel(void *inside)
+ * ended. When init ends, that is the end of all of them, and is told as such. */
+static bool before_end(void *inside)
 {
 	struct inside *k = inside;
 
 	detours_look(&k->detours);
+	return !pid_space_is_over(&k->space);
 }
 
 static void hear_of_detours(struct inside *k, const struct rung_report *report,
@@ -256,23 +262,63 @@ static void hear_of_detours(struct inside *k, const struct rung_report *report,
 		hello->not_held = why;
 }
 
+static uid_t workloads_uid(const struct keeper_config *c)
+{
+	return c->confine.identity ? c->confine.identity->uid : (uid_t)KEEPER_NOBODY;
+}
+
+static uint64_t number_of_mounts(int proc)
+{
+	struct stat st;
+
+	return fstatat(proc, "self/ns/mnt", &st, 0) == 0 ? st.st_ino : 0;
+}
+
 /* Sets up all that comes after the rung, and says how that went. */
 static int settle(struct inside *k, const struct keeper_config *c, const struct rung_report *report)
 {
-	struct keeper_hello hello = {0};
+	struct keeper_hello hello = {.init = k->space.init, .mounts = number_of_mounts(k->proc)};
 	struct err none;
-	uid_t as = c->confine.identity ? c->confine.identity->uid : (uid_t)KEEPER_NOBODY;
 
 	_cleanup_close_ int diag = nl_open(NETLINK_SOCK_DIAG, &none);
 	hear_of_detours(k, report, &hello);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (take_signals(k, &hello.failed) < 0 || put_on_filter(&hello.failed) < 0 ||
 	    drop_capabilities(k, &hello.failed) < 0 ||
-	    workloads_init(&k->workloads, c, as, k->channel, &hello.confined, &hello.failed) < 0)
+	    pid_space_settle(&k->space, &hello.failed) < 0 ||
+	    workloads_init(&k->workloads, c, workloads_uid(c), k->channel, &hello.confined,
+			   &hello.failed) < 0)
 		fdpass_send(k->channel, &hello, sizeof hello, NULL, 0);
 	else if (fdpass_send(k->channel, &hello, sizeof hello, &diag, diag >= 0) == 0)
 		return 0;
 	return -1;
+}
+
+/* The rung, and what hides those outside; says how it went. */
+static int climb(struct inside *k, const struct keeper_config *c, struct rung_report *report)
+{
+	const struct rung_climber climber = {c->rung, c->port, c->confine.identity};
+
+	rung_climb(&climber, k->channel, report);
+	if (report->works && pid_space_enter(&k->space, &c->confine, c->view, &report->no_own_pids,
+					     &report->shown, &report->why) < 0)
+		report->works = false;
+	if (fdpass_send(k->channel, report, sizeof *report, NULL, 0) < 0)
+		return -1;
+	return report->works ? 0 : -1;
+}
+
+/* The first of them kills the others in the same moment, where there is a PID namespace. */
+_Noreturn static void kill_all(struct inside *k, const struct keeper_config *c)
+{
+	bool over = pid_space_is_over(&k->space);
+
+	pid_space_end(&k->space, workloads_uid(c));
+	/* also where no /proc tells who there is */
+	workloads_kill(&k->workloads);
+	if (!keeper_kill_all(k->proc, workloads_uid(c), END_MS))
+		_exit(1);
+	_exit(over ? KEEPER_INIT_ENDED : 0);
 }
 
 void keeper_live(const struct keeper_config *config, int channel)
@@ -292,19 +338,15 @@ void keeper_live(const struct keeper_config *config, int channel)
 	/* those of the container's first process; in a new user namespace it is too late */
 	syscall(SYS_setgroups, 0, NULL);
 
-	struct rung_climber climber = {c.rung, c.port, c.confine.identity};
-	rung_climb(&climber, channel, &report);
-	if (fdpass_send(channel, &report, sizeof report, NULL, 0) < 0 || !report.works)
-		_exit(1);
 	k.config = &c;
 	k.channel = channel;
+	k.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (climb(&k, &c, &report) < 0)
+		_exit(1);
 	if (settle(&k, &c, &report) == 0) {
-		k.workloads.before_end = hear_kernel;
+		k.workloads.before_end = before_end;
 		k.workloads.owner = &k;
 		run(&k);
-		/* also where no /proc tells who there is */
-		workloads_kill(&k.workloads);
 	}
-	uid_t as = c.confine.identity ? c.confine.identity->uid : (uid_t)KEEPER_NOBODY;
-	_exit(keeper_kill_all(as, END_MS) ? 0 : 1);
+	kill_all(&k, &c);
 }

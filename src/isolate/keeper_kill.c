@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,16 +46,29 @@ int keeper_kill(uid_t as, pid_t pid, int signo)
 	return r;
 }
 
-/* The children of one thread, as the kernel lists them. False where it does not (CONFIG_PROC_CHILDREN). */
-static bool kill_children_of(const char *thread, uid_t as)
+/* A file below a folder, with a NUL behind it; NULL when it cannot be read. */
+static char *read_text(int folder, const char *path)
 {
-	_cleanup_free_ char *path = xasprintf("/proc/self/task/%s/children", thread);
-	_cleanup_free_ char *text = NULL;
-	struct err none;
+	_cleanup_close_ int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	_cleanup_free_ char *text = xmalloc(LIST_MAX + 1);
+	ssize_t n = file_read_all(fd, text, LIST_MAX);
+	if (n < 0)
+		return NULL;
+	text[n] = '\0';
+	return steal(&text);
+}
+
+/* The children of one thread, as the kernel lists them. False where it does not (CONFIG_PROC_CHILDREN). */
+static bool kill_children_of(int proc, const char *thread, uid_t as)
+{
+	_cleanup_free_ char *path = xasprintf("self/task/%s/children", thread);
+	_cleanup_free_ char *text = read_text(proc, path);
 	char *end;
 	long pid;
 
-	if (file_read(path, LIST_MAX, &text, NULL, &none) < 0)
+	if (!text)
 		return false;
 	for (char *at = text; (pid = strtol(at, &end, 10)) > 0; at = end)
 		keeper_kill(as, (pid_t)pid, SIGKILL);
@@ -62,15 +76,12 @@ static bool kill_children_of(const char *thread, uid_t as)
 }
 
 /* Its line reads "PID (NAME) S PPID …", and NAME may hold anything. */
-static bool is_child(const char *pid)
+static bool is_child(int proc, const char *pid)
 {
-	_cleanup_free_ char *path = xasprintf("/proc/%s/stat", pid);
-	_cleanup_free_ char *text = NULL;
-	struct err none;
+	_cleanup_free_ char *path = xasprintf("%s/stat", pid);
+	_cleanup_free_ char *text = read_text(proc, path);
+	const char *end = text ? strrchr(text, ')') : NULL;
 
-	if (file_read(path, LIST_MAX, &text, NULL, &none) < 0)
-		return false;
-	const char *end = strrchr(text, ')');
 	return end && strlen(end) > 4 && atoi(end + 4) == getpid();
 }
 
@@ -85,6 +96,17 @@ static const char *next_number(DIR *d)
 	return entry ? entry->d_name : NULL;
 }
 
+/* A folder below another, or NULL. */
+static DIR *open_folder(int folder, const char *path)
+{
+	_cleanup_close_ int fd = openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		steal_fd(&fd);
+	return d;
+}
+
 static void close_folder(DIR **d)
 {
 	if (*d)
@@ -92,36 +114,36 @@ static void close_folder(DIR **d)
 }
 
 /* The first thread's are all that there are, mostly; and to look there takes one descriptor only. */
-static bool kill_listed(uid_t as)
+static bool kill_listed(int proc, uid_t as)
 {
 	char first[16];
 	const char *thread;
 
 	snprintf(first, sizeof first, "%d", getpid());
-	bool listed = kill_children_of(first, as);
-	_cleanup_(close_folder) DIR *d = opendir("/proc/self/task");
+	bool listed = kill_children_of(proc, first, as);
+	_cleanup_(close_folder) DIR *d = open_folder(proc, "self/task");
 	while ((thread = next_number(d)) != NULL)
 		if (!streq(thread, first))
-			listed = kill_children_of(thread, as) || listed;
+			listed = kill_children_of(proc, thread, as) || listed;
 	return listed;
 }
 
-static void kill_found(uid_t as)
+static void kill_found(int proc, uid_t as)
 {
-	_cleanup_(close_folder) DIR *d = opendir("/proc");
+	_cleanup_(close_folder) DIR *d = open_folder(proc, ".");
 	const char *pid;
 
 	while ((pid = next_number(d)) != NULL)
-		if (is_child(pid))
+		if (is_child(proc, pid))
 			keeper_kill(as, atoi(pid), SIGKILL);
 }
 
 /* Whether /proc has our numbers, and not those of an outer PID namespace. */
-static bool proc_is_ours(void)
+static bool is_ours(int proc)
 {
 	char self[16] = "";
 
-	return readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
+	return readlinkat(proc, "self", self, sizeof self - 1) > 0 && atoi(self) == getpid();
 }
 
 /* Takes what has ended, but does not wait for those to come to an end who fork faster than that. Whether
@@ -135,7 +157,7 @@ static bool reap(void)
 	return pid >= 0 || errno != ECHILD;
 }
 
-bool keeper_kill_all(uid_t as, int ms)
+bool keeper_kill_all(int proc, uid_t as, int ms)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
 	int64_t end = mono_ms() + ms;
@@ -143,8 +165,8 @@ bool keeper_kill_all(uid_t as, int ms)
 	while (reap()) {
 		if (mono_ms() >= end)
 			return false;
-		if (proc_is_ours() && !kill_listed(as))
-			kill_found(as);
+		if (is_ours(proc) && !kill_listed(proc, as))
+			kill_found(proc, as);
 		nanosleep(&pause, NULL);
 	}
 	return true;

@@ -38,6 +38,8 @@ static int follow_start(struct keeper *k, const struct keeper_config *c, struct 
 	if (n != sizeof hello)
 		return err_set(e, ECONNRESET, "the keeper ended while it was made");
 	out->confined = hello.confined;
+	out->init = hello.init;
+	out->mounts = hello.mounts;
 	out->not_logged = hello.not_logged;
 	out->not_held = hello.not_held;
 	out->sock_diag = fds.n > 0 ? fdpass_take(&fds, 0) : -1;
@@ -132,7 +134,9 @@ int keeper_bury(struct keeper *k)
 	}
 	k->pid = 0;
 	/* what it could not end any more is ours now */
-	if (status != 0)
-		keeper_kill_all(k->as, END_MS);
+	if (status != 0) {
+		_cleanup_close_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		keeper_kill_all(proc, k->as, END_MS);
+	}
 	return status;
 }

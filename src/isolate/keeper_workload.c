@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,10 +79,12 @@ static int order(struct workloads *w, struct workload *one, struct err *e)
 {
 	int pair[2];
 
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_sys(e, "pipe");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, "socketpair");
 	_cleanup_close_ int ours = pair[0], theirs = pair[1];
 	fcntl(ours, F_SETFL, O_NONBLOCK);
+	if (fdpass_ask_sender(ours) < 0)
+		return err_sys(e, "SO_PASSCRED");
 	if (give_order(w, one, theirs, e) < 0)
 		return -1;
 	one->attempts++;
@@ -136,12 +139,15 @@ static void kill_one(struct workloads *w, const struct workload *one)
 /* False when there is nothing more to read now. */
 static bool read_pid(struct workloads *w, struct workload *one)
 {
+	enum nursery_word word;
+	struct fdpass from;
 	struct err e;
-	ssize_t n = read(one->report, &one->pid, sizeof one->pid);
+	ssize_t n = fdpass_receive(one->report, &word, sizeof word, &from);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return false;
-	if (n != sizeof one->pid) {
+	fdpass_close(&from);
+	if (n != sizeof word || (word == NURSERY_CLONED && from.sender <= 0)) {
 		err_set(&e, ECHILD, "the nursery ended, or had no room for descriptors");
 		if (one->cancelled || one->attempts >= WORKLOAD_ATTEMPTS || order(w, one, &e) < 0) {
 			fail(w, one, &e);
@@ -149,6 +155,7 @@ static bool read_pid(struct workloads *w, struct workload *one)
 		}
 		return false;
 	}
+	one->pid = word == NURSERY_CLONED ? from.sender : 0;
 	move(w, one, WORKLOAD_STARTING);
 	if (one->cancelled && one->pid > 0)
 		kill_one(w, one);
@@ -156,7 +163,7 @@ static bool read_pid(struct workloads *w, struct workload *one)
 }
 
 /* What it wrote before it ended, or the nothing that means the program. The nursery may still be closing
- * its end of the pipe when the workload itself is over already: then there is no end of file yet. */
+ * its end of the channel when the workload itself is over already: then there is no end of file yet. */
 static void read_outcome(struct workloads *w, struct workload *one, bool is_over)
 {
 	struct keeper_packet done = {.message = KEEPER_DONE, .id = one->id, .pid = one->pid};
@@ -237,10 +244,8 @@ static void ended(struct workloads *w, pid_t pid, int status)
 		return;
 	if (one->state == WORKLOAD_STARTING)
 		read_outcome(w, one, true);
-	if (one->state == WORKLOAD_RUNNING && !one->cancelled) {
-		w->before_end(w->owner);
+	if (one->state == WORKLOAD_RUNNING && !one->cancelled && w->before_end(w->owner))
 		keeper_tell(w->channel, &p, -1);
-	}
 	move(w, one, WORKLOAD_FREE);
 }
 

@@ -34,7 +34,7 @@ struct workload {
 	bool cancelled; /* it is killed as soon as it is there, and nobody is told */
 	uint32_t id;    /* of the request */
 	pid_t pid;
-	int report; /* the pipe's end, while ASKED or STARTING */
+	int report; /* our end of its channel, while ASKED or STARTING */
 	/* while ASKED: the order, which is given again when a nursery dies over it */
 	struct fdpass order;
 	struct keeper_kind kind;
@@ -49,8 +49,8 @@ struct workloads {
 	const struct keeper_config *config;
 	uid_t as; /* for keeper_kill */
 	int channel;
-	/* Called when one has ended, before that is told: what it did is told first. */
-	void (*before_end)(void *owner);
+	/* Called when one has ended, before that is told: what it did is told first. False: it need not be told. */
+	bool (*before_end)(void *owner);
 	void *owner;
 };
 

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "base/util.h"
 #include "isolate/ladder_impl.h"
+#include "isolate/pid_space.h"
 #include "isolate/pocket.h"
 #include "net/fdpass.h"
 
@@ -223,6 +224,25 @@ void rung_watch(const struct rung_climber *c, pid_t pid, int channel, struct run
 
 /* ---- a trial ---- */
 
+_Noreturn static void climb_and_tell(const struct rung_climber *c, int channel)
+{
+	static const struct view_path proc = {"/proc", false};
+	const struct view view = {.paths = &proc, .n = 1, .enforced = true};
+	const struct confine nothing = {.landlock_fd = -1};
+	struct rung_report report = {.works = true};
+	struct pid_space space = PID_SPACE_NONE;
+
+	/* without a namespace there is nothing to prove */
+	if (c->rung != RUNG_HOST)
+		rung_climb(c, channel, &report);
+	if (report.works && (pid_space_enter(&space, &nothing, &view, &report.no_own_pids,
+					     &report.shown, &report.why) < 0 ||
+			     pid_space_settle(&space, &report.why) < 0))
+		report.works = false;
+	/* init ends with this process */
+	_exit(fdpass_send(channel, &report, sizeof report, NULL, 0) == 0 ? 0 : 1);
+}
+
 void rung_try(enum rung r, struct rung_report *out)
 {
 	const struct rung_climber climber = {.rung = r};
@@ -230,10 +250,6 @@ void rung_try(enum rung r, struct rung_report *out)
 	int pair[2], listener;
 
 	memset(out, 0, sizeof *out);
-	if (r == RUNG_HOST) {
-		out->works = true;
-		return;
-	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
 		err_sys(&out->why, "socketpair");
 		return;
@@ -244,10 +260,8 @@ void rung_try(enum rung r, struct rung_report *out)
 		err_sys(&out->why, "fork");
 		return;
 	}
-	if (pid == 0) {
-		rung_climb(&climber, theirs, out);
-		_exit(fdpass_send(theirs, out, sizeof *out, NULL, 0) == 0 ? 0 : 1);
-	}
+	if (pid == 0)
+		climb_and_tell(&climber, theirs);
 	close(steal_fd(&theirs));
 	rung_watch(&climber, pid, ours, out, &listening, &listener);
 	if (listener >= 0)

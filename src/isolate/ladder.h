@@ -25,11 +25,14 @@ struct rung_report {
 	bool refuses;    /* a bypass is refused at once (and logged); else it finds no route */
 	struct err why;  /* what failed, when it does not work: the call and the errno */
 	struct err lost; /* why a bypass is not refused, when it works; code 0: it is */
+	/* when it works: why a sandbox has no PID namespace of its own (pid_space.h), and why all files are to be
+	 * seen (view.h); code 0: it has, and they are not */
+	struct err no_own_pids, shown;
 };
 
 /* Does the whole of the rung in a child: the namespaces, lo and its addresses, the chain, a listening
- * socket made inside and handed out, a connection from inside accepted outside, and an attempt to go
- * round it, which must fail. Takes some milliseconds, 10 s at most. */
+ * socket made inside and handed out, a connection from inside accepted outside, an attempt to go
+ * round it, which must fail, the PID namespace, and a view. Takes some milliseconds, 10 s at most. */
 void rung_try(enum rung r, struct rung_report *out);
 
 /* What an administrator could change to make a rung work that failed so; static text, or NULL. */

@@ -154,22 +154,28 @@ static int open_following(const char *path)
 	return fd;
 }
 
+static int add_rule(int ruleset, const struct ruleset_attr *attr, int fd, bool write)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	struct path_beneath_attr rule = {
+		.allowed = rights_of(attr, write, S_ISDIR(st.st_mode)),
+		.parent_fd = fd,
+	};
+	return (int)syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0);
+}
+
 /* Gives the rights of one path; out->result says what became of it. */
 static void add_path(int ruleset, const struct ruleset_attr *attr, struct landlock_path *out)
 {
 	_cleanup_close_ int fd =
 		out->write ? open_without_links(out->path) : open_following(out->path);
-	struct stat st;
 
-	if (fd >= 0 && fstat(fd, &st) == 0) {
-		struct path_beneath_attr rule = {
-			.allowed = rights_of(attr, out->write, S_ISDIR(st.st_mode)),
-			.parent_fd = fd,
-		};
-		if (syscall(CALL_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) == 0) {
-			out->result = LANDLOCK_APPLIED;
-			return;
-		}
+	if (fd >= 0 && add_rule(ruleset, attr, fd, out->write) == 0) {
+		out->result = LANDLOCK_APPLIED;
+		return;
 	}
 	out->error = errno;
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
@@ -300,6 +306,16 @@ int landlock_build(const struct landlock_policy *p, landlock_path_fn *each, void
 	out->state = LANDLOCK_READY;
 	out->fd = steal_fd(&fd);
 	return 0;
+}
+
+int landlock_give(int ruleset_fd, int fd, bool write)
+{
+	int abi = landlock_abi();
+
+	if (abi < 0)
+		return -1;
+	const struct ruleset_attr attr = handled(abi, true);
+	return add_rule(ruleset_fd, &attr, fd, write);
 }
 
 void landlock_fini(struct landlock *l)

@@ -107,6 +107,9 @@ int landlock_abi(void);
  */
 int landlock_build(const struct landlock_policy *policy, landlock_path_fn *each, void *arg,
 		   struct landlock *out, struct err *e);
+/* Gives the rights of a path of the policy to another file (O_PATH will do) as well: one that has come to take its place.
+ * 0, or -1 with errno. */
+int landlock_give(int ruleset_fd, int fd, bool write);
 /* Closes the ruleset. */
 void landlock_fini(struct landlock *l);
 

@@ -34,7 +34,6 @@ struct hello {
 struct job {
 	const struct keeper_kind *kind;
 	const struct fdpass *fds;
-	pid_t keeper;
 	keeper_builtin_fn *const *builtins;
 };
 
@@ -129,8 +128,10 @@ static int become(const struct job *job, struct err *e)
 	const struct fdpass *fds = job->fds;
 	uint32_t builtin = job->kind->builtin;
 
-	/* after confine_self, which clears it; and the keeper may have died before */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != job->keeper)
+	/* after confine_self, which clears it; and the keeper may have died before. From inside a PID namespace no parent
+	 * is to be seen that is outside */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+	    fdpass_is_closed(fds->fd[ORDER_REPORT]))
 		return err_set(e, ESRCH, "the keeper is gone");
 	reset_signals();
 	if (setsid() < 0)
@@ -149,15 +150,16 @@ static int become(const struct job *job, struct err *e)
 	return err_sys(e, "exec %s", text.argv[0]);
 }
 
-/* The keeper learns the pid from the clone itself: so it does even when the nursery is killed now. */
+/* The keeper learns the pid from the clone itself, by the kernel's word: so it does even when the nursery is killed
+ * now. */
 static int be_workload(void *arg)
 {
 	const struct job *job = arg;
 	int report = job->fds->fd[ORDER_REPORT];
-	pid_t self = getpid();
+	const enum nursery_word here = NURSERY_CLONED;
 	struct err e = {0};
 
-	if (write(report, &self, sizeof self) != sizeof self)
+	if (write(report, &here, sizeof here) != sizeof here)
 		_exit(126);
 	become(job, &e);
 	_exit(write(report, &e, sizeof e) == sizeof e ? 127 : 126);
@@ -184,24 +186,24 @@ static void carry_out(const struct job *job, char *stack)
 	int report = job->fds->fd[ORDER_REPORT];
 	int pid = clone(be_workload, stack, CLONE_PARENT | SIGCHLD, (void *)job);
 	struct err e = {0};
-	pid_t none = 0;
+	const enum nursery_word none = NURSERY_FAILED;
 
 	if (pid > 0)
 		return;
 	err_sys(&e, "clone");
-	/* when it cannot be told, the end of the pipe tells it */
+	/* when it cannot be told, the end of the channel tells it */
 	if (write(report, &none, sizeof none) == sizeof none && write(report, &e, sizeof e) < 0)
 		return;
 }
 
-_Noreturn static void nurse(int channel, pid_t keeper, keeper_builtin_fn *const *builtins)
+_Noreturn static void nurse(int channel, keeper_builtin_fn *const *builtins)
 {
 	char *stack = make_stack();
 
 	while (stack) {
 		struct keeper_kind kind;
 		struct fdpass fds;
-		const struct job job = {&kind, &fds, keeper, builtins};
+		const struct job job = {&kind, &fds, builtins};
 		ssize_t n = fdpass_receive(channel, &kind, sizeof kind, &fds);
 
 		if (n <= 0)
@@ -213,7 +215,7 @@ _Noreturn static void nurse(int channel, pid_t keeper, keeper_builtin_fn *const 
 	_exit(stack ? 0 : 1);
 }
 
-_Noreturn static void live(const struct keeper_config *c, int channel, pid_t keeper)
+_Noreturn static void live(const struct keeper_config *c, int channel)
 {
 	const int kept[] = {channel, c->confine.landlock_fd};
 	struct hello hello = {0};
@@ -223,10 +225,10 @@ _Noreturn static void live(const struct keeper_config *c, int channel, pid_t kee
 	hello.failed = confine_self(&c->confine, &hello.result) < 0;
 	fds_close_all_but(kept, 1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != keeper || fdpass_send(channel, &hello, sizeof hello, NULL, 0) < 0 ||
+	if (fdpass_is_closed(channel) || fdpass_send(channel, &hello, sizeof hello, NULL, 0) < 0 ||
 	    hello.failed)
 		_exit(1);
-	nurse(channel, keeper, c->builtins);
+	nurse(channel, c->builtins);
 }
 
 /* ---- the keeper's side ---- */
@@ -234,7 +236,6 @@ _Noreturn static void live(const struct keeper_config *c, int channel, pid_t kee
 int nursery_make(struct nursery *n, const struct keeper_config *c, struct err *e)
 {
 	int pair[2];
-	pid_t keeper = getpid();
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, "socketpair");
@@ -243,7 +244,7 @@ int nursery_make(struct nursery *n, const struct keeper_config *c, struct err *e
 	if (pid < 0)
 		return err_sys(e, "fork");
 	if (pid == 0)
-		live(c, theirs, keeper);
+		live(c, theirs);
 	/* orders do not block: one that finds no room fails */
 	fcntl(ours, F_SETFL, O_NONBLOCK);
 	*n = (struct nursery){.pid = pid, .channel = steal_fd(&ours)};

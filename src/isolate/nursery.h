@@ -4,12 +4,14 @@
  * knows nothing. Made by the keeper, only; again, when it is gone.
  *
  * What an order says about the workload is a text in a memfd, which the keeper passes on unread. It is
- * read by the clone itself. What becomes of it goes to the keeper through a pipe:
+ * read by the clone itself. What becomes of it goes to the keeper through a SOCK_SEQPACKET pair, whose messages
+ * come with their sender's pid (net/fdpass.h), which the kernel translates: in a PID namespace of the sandbox's own
+ * (pid_space.h) nobody knows an outer one.
  *
- *	the pid              the clone is there
+ *	enum nursery_word    the clone is there, and says so itself; or there is none
  *	struct err           it could not become the program
  *	end of file          it is the program now, or calls its function (keeper_builtin_fn); or nobody was left
- *	                     to write (no pid, so far)
+ *	                     to write (no word, so far)
  */
 #ifndef OPENSHELL_ISOLATE_NURSERY_H
 #define OPENSHELL_ISOLATE_NURSERY_H
@@ -22,6 +24,8 @@
 #include "isolate/confine.h"
 #include "isolate/keeper_impl.h"
 
+enum nursery_word { NURSERY_FAILED, NURSERY_CLONED };
+
 struct nursery {
 	pid_t pid; /* 0: there is none */
 	int channel;
@@ -31,7 +35,7 @@ struct nursery {
 int nursery_make(struct nursery *n, const struct keeper_config *c, struct err *e);
 /* Its first message: waits for it, that long at most, and says what the confinement lost. */
 int nursery_hello(const struct nursery *n, struct confine_result *out, int ms, struct err *e);
-/* Orders a workload; the descriptors are borrowed: text, stdin, stdout, stderr; and the pipe's end. */
+/* Orders a workload; the descriptors are borrowed: text, stdin, stdout, stderr; and the end that the report goes into. */
 int nursery_order(const struct nursery *n, const struct keeper_kind *kind, const int order[4],
 		  int report, struct err *e);
 /* Kills it and forgets it; whoever reaps finds its pid. Harmless when there is none. */

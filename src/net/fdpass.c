@@ -9,7 +9,7 @@
 
 union control {
 	struct cmsghdr h;
-	char bytes[CMSG_SPACE(FDPASS_MAX * sizeof(int))];
+	char bytes[CMSG_SPACE(FDPASS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
 int fdpass_send(int channel, const void *p, size_t n, const int *fds, size_t n_fds)
@@ -39,6 +39,8 @@ int fdpass_send(int channel, const void *p, size_t n, const int *fds, size_t n_f
 static void collect(struct msghdr *m, struct fdpass *out)
 {
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_CREDENTIALS)
+			out->sender = ((const struct ucred *)(const void *)CMSG_DATA(h))->pid;
 		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t n = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -85,6 +87,20 @@ ssize_t fdpass_receive_within(int channel, void *p, size_t n, struct fdpass *fds
 	if (ready == 0)
 		errno = ETIMEDOUT;
 	return ready == 1 ? fdpass_receive(channel, p, n, fds) : -1;
+}
+
+int fdpass_ask_sender(int channel)
+{
+	int on = 1;
+
+	return setsockopt(channel, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+}
+
+bool fdpass_is_closed(int channel)
+{
+	struct pollfd poller = {.fd = channel};
+
+	return poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP) != 0;
 }
 
 int fdpass_take(struct fdpass *fds, size_t i)

@@ -17,6 +17,9 @@ struct fdpass {
 	int fd[FDPASS_MAX];
 	size_t n;
 	bool lost; /* this process has no room for all that came (EMFILE): it got none */
+	/* Who sent the message, as the kernel says and in this process's numbers, where the socket asks for it
+	 * (fdpass_ask_sender); else 0. */
+	pid_t sender;
 };
 
 #define _cleanup_fdpass_ _cleanup_(fdpass_close)
@@ -30,6 +33,11 @@ int fdpass_send(int channel, const void *p, size_t n, const int *fds, size_t n_f
 ssize_t fdpass_receive(int channel, void *p, size_t n, struct fdpass *fds);
 /* … waits for it, that long at most: ETIMEDOUT. */
 ssize_t fdpass_receive_within(int channel, void *p, size_t n, struct fdpass *fds, int ms);
+
+/* Has messages that come on this end say who sent them. 0, or -1 with errno. */
+int fdpass_ask_sender(int channel);
+/* Whether nobody has the other end any more. */
+bool fdpass_is_closed(int channel);
 
 /* Takes the i-th out: the caller's. */
 int fdpass_take(struct fdpass *fds, size_t i);

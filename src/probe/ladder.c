@@ -4,15 +4,19 @@
 
 static char *words_of(enum rung r, const struct rung_report *t)
 {
-	if (r == RUNG_HOST)
-		return xstrdup("works; egress is observed, not enforced");
 	if (!t->works) {
 		const char *help = rung_help(r, t);
 		return xasprintf("fails: %s%s%s", t->why.text, help ? "; would help: " : "",
 				 help ? help : "");
 	}
-	return xasprintf("works%s; a bypass is %s",
-			 r == RUNG_USERNS && !t->mapped ? ", unmapped" : "",
+	_cleanup_free_ char *alone =
+		t->no_own_pids.code == 0
+			? xstrdup("own PID namespace")
+			: xasprintf("no own PID namespace (%s)", t->no_own_pids.text);
+	if (r == RUNG_HOST)
+		return xasprintf("works; %s; egress is observed, not enforced", alone);
+	return xasprintf("works%s; %s; a bypass is %s",
+			 r == RUNG_USERNS && !t->mapped ? ", unmapped" : "", alone,
 			 t->refuses ? "refused and logged" : "unreachable, unlogged");
 }
 

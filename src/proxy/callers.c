@@ -98,17 +98,18 @@ static void deliver(struct callers *cs)
 
 /* ---- one caller ---- */
 
-/* The process and what is above it, up to the keeper, as it is now. -1 with *e, EAGAIN where it
+/* The process and what is above it, up to the keeper or its init, as it is now. -1 with *e, EAGAIN where it
  * changed. */
 static int find_chain(struct callers *cs, struct process_set *set, struct process *p,
 		      struct process *chain[CALLER_ANCESTORS_MAX + 1], size_t *n, struct err *e)
 {
 	*n = 0;
 	for (;;) {
-		if (process_look(p, e) < 0)
+		if (process_look(p, cs->c.mounts, e) < 0)
 			return -1;
 		chain[(*n)++] = p;
-		if (p->stat.ppid == cs->c.root || *n == CALLER_ANCESTORS_MAX + 1)
+		if (p->stat.ppid == cs->c.root || p->stat.ppid == cs->c.init ||
+		    *n == CALLER_ANCESTORS_MAX + 1)
 			return 0;
 		struct process *parent = process_set_get(set, p->stat.ppid, e);
 		if (parent == NULL)

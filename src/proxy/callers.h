@@ -69,8 +69,10 @@ struct callers;
 struct callers_config {
 	struct loop *loop;
 	int diag_fd; /* NETLINK_SOCK_DIAG, made where the sandbox's sockets are; taken, also on failure */
-	pid_t root;   /* the keeper: its descendants are the sandbox. 0: none is there yet */
-	bool relaxed; /* every question is answered at once with a relaxed caller */
+	pid_t root; /* the keeper: its descendants are the sandbox. 0: none is there yet */
+	pid_t init; /* a child of it to whom orphans fall, and that is no program of theirs; 0: none */
+	uint64_t mounts; /* the mount namespace that they are in (process.h); 0: ours */
+	bool relaxed;    /* every question is answered at once with a relaxed caller */
 	/* Where they are other users', and we have no CAP_SYS_PTRACE to look at those: /proc is looked at
 	 * with their file system ids (setfsuid(2)), which gives away nothing. An image that they may
 	 * run and not read is then not hashed, and its process not allowed. */

@@ -11,7 +11,6 @@
 #include "proxy/process.h"
 
 enum {
-	NAMESPACE_TEXT = 32,
 	LOOKS = 4, /* at a process that goes from program to program, before it is left alone */
 };
 
@@ -132,16 +131,19 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 /* Its paths mean what ours mean only where it sees the same mounts. */
-static int check_mounts(const struct process *p, struct err *e)
+static int check_mounts(const struct process *p, uint64_t mounts, struct err *e)
 {
-	static char ours[NAMESPACE_TEXT]; /* "mnt:[N]"; we never go into another one */
-	char theirs[NAMESPACE_TEXT] = "";
+	static uint64_t ours; /* we never go into another one */
+	struct stat st;
 
-	if (ours[0] == '\0' && readlink("/proc/self/ns/mnt", ours, sizeof ours - 1) < 0)
-		return err_sys(e, "our mount namespace");
-	if (readlinkat(p->view, "ns/mnt", theirs, sizeof theirs - 1) < 0)
+	if (mounts == 0 && ours == 0) {
+		if (stat("/proc/self/ns/mnt", &st) < 0)
+			return err_sys(e, "our mount namespace");
+		ours = st.st_ino;
+	}
+	if (fstatat(p->view, "ns/mnt", &st, 0) < 0)
 		return process_err(e, p->pid, "ns/mnt");
-	if (!streq(ours, theirs))
+	if (st.st_ino != (mounts ? mounts : ours))
 		return err_set(e, EXDEV,
 			       "process %d: it is in another mount namespace, where its paths "
 			       "have no meaning",
@@ -204,7 +206,7 @@ static void look_at_arguments(struct process *p)
 		p->paths[p->paths_n++] = str_dup(path);
 }
 
-int process_look(struct process *p, struct err *e)
+int process_look(struct process *p, uint64_t mounts, struct err *e)
 {
 	int tries = 0, r;
 
@@ -213,7 +215,7 @@ int process_look(struct process *p, struct err *e)
 	do
 		r = look_at_image(p, e);
 	while (r < 0 && e->code == EAGAIN && ++tries < LOOKS);
-	if (r < 0 || check_mounts(p, e) < 0)
+	if (r < 0 || check_mounts(p, mounts, e) < 0)
 		return -1;
 	look_at_arguments(p);
 	p->looked = true;

@@ -4,8 +4,8 @@
  * another process of the same number says later. What may change while it is read (its image by exec,
  * its parent) is read around what hangs on it and read again.
  *
- * Its image's path is what the kernel says of it in our own mount namespace; a process in another one
- * could have any file at any path and is refused. Used by callers.c and owners.c.
+ * Its image's path is what the kernel says of it in the sandbox's mount namespace, in which a path leads to what it
+ * leads to in ours, or nowhere; a process in another one could have any file at any path and is refused. Used by callers.c and owners.c.
  */
 #ifndef OPENSHELL_PROXY_PROCESS_H
 #define OPENSHELL_PROXY_PROCESS_H
@@ -49,9 +49,10 @@ struct process *process_open(pid_t pid, struct err *e);
 struct process *process_adopt(int dir, const struct proc_stat *s, struct err *e);
 void process_free(struct process *p);
 
-/* Reads what is read once. -1 with *e: e->code is ESRCH when it is gone, EAGAIN when it became another
+/* Reads what is read once; mounts is the number of the mount namespace that it must be in (that of /proc/PID/ns/mnt), 0:
+ * ours. -1 with *e: e->code is ESRCH when it is gone, EAGAIN when it became another
  * program while it was looked at. */
-int process_look(struct process *p, struct err *e);
+int process_look(struct process *p, uint64_t mounts, struct err *e);
 
 /* Its effective uid. */
 int process_uid(const struct process *p, uid_t *out, struct err *e);

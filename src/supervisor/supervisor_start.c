@@ -163,6 +163,8 @@ int supervisor_start_proxy(struct supervisor *s, struct err *e)
 		.loop = s->loop,
 		.diag_fd = steal_fd(&s->wall.started.sock_diag),
 		.root = keeper_pid(s->wall.keeper),
+		.init = s->wall.started.init,
+		.mounts = s->wall.started.mounts,
 		.relaxed = s->o->identity_relaxed,
 		.look_as_them = strangers,
 		.uid = p->who.id.uid,

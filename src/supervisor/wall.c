@@ -110,6 +110,21 @@ static void remember(struct descent *d, enum rung r, const struct err *why)
 	d->may_pass = d->may_pass || may_pass(why->code);
 }
 
+/* Who is there besides. */
+static void tell_company(const struct descent *d)
+{
+	const struct err *why = &d->wall->started.rung.no_own_pids;
+
+	if (why->code == 0)
+		tell_config(d->config->events, "created", OCSF_INFORMATIONAL,
+			    "PID namespace created [rung:%s]", rung_name(d->wall->rung));
+	else
+		tell_config(d->config->events, "degraded", OCSF_LOW,
+			    "No PID namespace of the sandbox's own: it sees the processes around "
+			    "it [reason:%s]",
+			    why->text);
+}
+
 static void tell_taken(const struct descent *d)
 {
 	const struct wall *w = d->wall;
@@ -140,6 +155,7 @@ static void tell_taken(const struct descent *d)
 				    "Bypass attempts are refused and not told [reason:%s]",
 				    s->not_logged.text);
 	}
+	tell_company(d);
 	if (s->confined.lost_groups != 0)
 		tell_config(o, "degraded", OCSF_MEDIUM,
 			    "Supplementary groups kept: they cannot be changed here [reason:%s]",

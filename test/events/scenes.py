@@ -129,6 +129,7 @@ CALLS = {
     "unshare": 272 if X86 else 97,
     "landlock_create_ruleset": 444,
     "open_tree": 428,
+    "fsopen": 430,
 }
 
 
@@ -497,6 +498,11 @@ def no_namespace_and_it_may_not_be():
         flags=["--network-mode", "isolated"],
         code=1,
     )
+
+
+@scene
+def a_host_that_mounts_no_proc():
+    run("/bin/true", faults=[refuse("fsopen", EPERM)])
 
 
 @scene

@@ -113,6 +113,7 @@ class Host:
     user = 1000  # who the policy says that the workload is; None: it says nothing, as where it
     # cannot be another
     seen_as = None  # and what it then sees itself as
+    not_alone = {}  # rungs where it has no PID namespace of its own: why not
 
     # -- what there is to see: each is had once, and looked at by several tests ------------------
 
@@ -203,6 +204,20 @@ class Host:
 
     def test_auto_takes_the_rung_that_probe_says(self):
         self.is_on(self.in_mode("auto"), self.ladder()["auto_would_take"])
+
+    def test_the_workload_is_alone_or_it_is_said_why_not(self):
+        for mode in "auto", "host":
+            run = self.in_mode(mode)
+            rung = self.rung if mode == "auto" else "host"
+            alone = rung not in self.not_alone
+            words = "own PID namespace" if alone else rf"no own PID namespace \({self.not_alone[rung]}\)"
+            self.assertRegex(self.ladder()[rung], "; " + words)
+            report = run.report[0]
+            self.assertEqual(report["parent"] == 0 and report["first"] == "init\n", alone, report)
+            event = rf"CREATED .*PID namespace created \[rung:{rung}\]"
+            if not alone:
+                event = r"DEGRADED .*No PID namespace of the sandbox's own: .*\[reason:" + self.not_alone[rung]
+            self.assertRegex(run.log, event)
 
     def test_an_allowed_request_works(self):
         self.allowed_works(self.in_mode("auto"))

@@ -64,6 +64,14 @@ static const struct sock_filter no_namespaces[] = {
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
 };
 
+/* As where a seccomp profile lets nobody mount. */
+static const struct sock_filter no_mounts[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fsopen, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
 /* A message may be sent by these. */
 static const struct sock_filter ask_about_messages[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -85,6 +93,7 @@ struct lack {
 		.len = ARRAY_LEN(code), .filter = (struct sock_filter *)(code)                     \
 	}
 static const struct lack lacks[] = {
+	{"mounts", FILTER(no_mounts), false},
 	{"namespaces", FILTER(no_namespaces), false},
 	{"nf_tables", FILTER(no_netfilter), false},
 	{"veth", FILTER(ask_about_messages), true},

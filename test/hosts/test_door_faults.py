@@ -219,15 +219,15 @@ class Landlock(RootPocket, unittest.TestCase):
 
 
 class Proc(RootPocket, unittest.TestCase):
-    """A /proc that shows no others, as docs/security.md tells an operator to make it."""
+    """A /proc that shows no others, as docs/security.md tells an operator to make it where a sandbox has none of its own."""
 
-    script = 'mount -t proc -o hidepid=ptraceable proc /proc && exec "$@"'
+    script = 'mount -t proc -o hidepid=ptraceable proc /proc && exec "$0" without mounts "$@"'
 
     def test_who_is_there_and_who_asks(self):
         done = self.shell(
             f"echo /proc/[0-9]*; {self.machine.program} get http://{self.server.allowed}/; "
             f"{self.machine.program} dial {self.server.denied}",
-            wrapper=("unshare", "-m", "sh", "-c", self.script, "sh"),
+            wrapper=("unshare", "-m", "sh", "-c", self.script, self.machine.program),
             policy=self.policy(
                 filesystem_policy={
                     "read_only": ["/proc", "/bin", "/usr", "/lib", "/lib64"],

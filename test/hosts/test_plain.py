@@ -10,6 +10,7 @@ from hosts import Observed, Walled
 from machine import PATH, USER, machine, run
 
 NOT_ALLOWED = r"unshare\(NEWNET\): Operation not permitted"
+NO_MOUNTS = r"unshare\(NEWNS\): Operation not permitted"
 NO_USERNS = r"unshare\(NEWUSER\|NEWNET\): Operation not permitted"
 
 
@@ -49,6 +50,7 @@ class UserTest(Plain, Walled, unittest.TestCase):
     rung = "userns"
     fails = {"pocket": NOT_ALLOWED}
     user = USER
+    not_alone = {"host": NO_MOUNTS}
 
     def there(self, *words):
         return run(*self.machine.as_user(*words))
@@ -62,6 +64,7 @@ class HardenedTest(Plain, Observed, unittest.TestCase):
         "userns": r"unshare\(NEWUSER\|NEWNET\): No space left on device",
     }
     user = USER
+    not_alone = {"host": NO_MOUNTS}
     # The limit is a user namespace's, so that we need not change the machine's.
     limit = [*("unshare", "-U", "--map-current-user", "--keep-caps", "sh", "-c")]
     limit += ['echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
@@ -88,6 +91,7 @@ class WithoutNamespacesTest(Without, Observed, unittest.TestCase):
 
     what = "namespaces"
     fails = {"pocket": NOT_ALLOWED, "userns": NO_USERNS}
+    not_alone = {"host": NO_MOUNTS}
 
 
 class WithoutNfTablesTest(Without, Walled, unittest.TestCase):
@@ -97,6 +101,14 @@ class WithoutNfTablesTest(Without, Walled, unittest.TestCase):
     def test_probe_says_so(self):
         self.assertRegex(self.ladder()["pocket"], "unreachable, unlogged")
         self.assertRegex(self.ladder()["without_nf_tables"], "Protocol not supported")
+
+
+class WithoutMountsTest(Without, Walled, unittest.TestCase):
+    """As where a seccomp profile forbids them."""
+
+    rung = "pocket"
+    what = "mounts"
+    not_alone = dict.fromkeys(("pocket", "userns", "host"), r"fsopen\(proc\): Operation not permitted")
 
 
 class WithoutVethTest(Without, Walled, unittest.TestCase):

@@ -139,6 +139,8 @@ static int step_report(cJSON *o, const char *argument UNUSED)
 			json_add_str(interfaces, name);
 	put_status(o);
 	put_file(o, "uid_map", "/proc/self/uid_map");
+	put_file(o, "first", "/proc/1/comm");
+	json_put_int(o, "parent", getppid());
 	put_variables(o);
 	return -1;
 }

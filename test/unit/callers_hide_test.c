@@ -180,7 +180,7 @@ TEST(callers_a_number_that_is_used_again_is_another_process)
 	int fd = connected(&b, &a);
 	struct caller *before = who(&b, fd);
 	struct process *open = process_open(a.pid, &e);
-	OK(open != NULL && process_look(open, &e) == 0);
+	OK(open != NULL && process_look(open, 0, &e) == 0);
 	stop(&a);
 	pid_t pid = fork_as(a.pid);
 	if (pid < 0)
