@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/util.h"
@@ -70,14 +70,11 @@ static int make_parent(const char *what, const char *dir, mode_t mode, bool *mad
 static bool is_alone(const char *dir, const char *socket_path)
 {
 	const char *own = strrchr(socket_path, '/') + 1;
-	DIR *d = opendir(dir);
+	_cleanup_folder_ DIR *d = folder_open(AT_FDCWD, dir);
 	bool alone = d != NULL;
 
-	for (struct dirent *ent; alone && (ent = readdir(d)) != NULL;)
-		alone = streq(ent->d_name, ".") || streq(ent->d_name, "..") ||
-			streq(ent->d_name, own);
-	if (d != NULL)
-		closedir(d);
+	for (const char *name; alone && (name = folder_next(d)) != NULL;)
+		alone = streq(name, own);
 	return alone;
 }
 

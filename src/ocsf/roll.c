@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -6,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "ocsf/ocsf.h"
 #include "ocsf/ocsf_impl.h"
 
@@ -70,20 +70,14 @@ static void remove_old(int folder, const char *entry)
 static void prune(const struct roll *r, int folder, const char *today)
 {
 	char kept[OCSF_DAYS_KEPT - 1][ROLL_PATH_MAX] = {""};
-	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	_cleanup_folder_ DIR *dir = folder_open(folder, ".");
+	const char *name;
 
-	if (!dir) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	const struct dirent *d;
-	for (int i = 0; i < ENTRIES_MAX && (d = readdir(dir)); i++) {
+	for (int i = 0; dir && i < ENTRIES_MAX && (name = folder_next(dir)) != NULL; i++) {
 		char next[ROLL_PATH_MAX], swap[ROLL_PATH_MAX];
-		if (!is_older(r, d->d_name, today))
+		if (!is_older(r, name, today))
 			continue;
-		strcpy(next, d->d_name);
+		strcpy(next, name);
 		/* kept is sorted, newest first: what is newer takes the place and is pushed on */
 		for (size_t k = 0; k < ARRAY_LEN(kept); k++) {
 			if (strcmp(next, kept[k]) <= 0)
@@ -95,7 +89,6 @@ static void prune(const struct roll *r, int folder, const char *today)
 		if (next[0])
 			remove_old(folder, next);
 	}
-	closedir(dir);
 }
 
 static int open_file(struct roll *r, int64_t day, struct err *e)

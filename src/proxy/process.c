@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/util.h"
 #include "proxy/process.h"
 
@@ -54,26 +54,20 @@ bool process_is_dead(const struct proc_stat *s)
 /* The folder of a thread that lives on behind a first thread that has ended; -1 when there is none. */
 static int open_living_thread(int dir)
 {
-	_cleanup_close_ int task = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *threads = task >= 0 ? fdopendir(task) : NULL;
-	int found = -1;
+	_cleanup_folder_ DIR *threads = folder_open(dir, "task");
+	const char *name;
 
-	if (threads == NULL)
-		return -1;
-	steal_fd(&task);
-	for (struct dirent *d; found < 0 && (d = readdir(threads)) != NULL;) {
+	while (threads != NULL && (name = folder_next(threads)) != NULL) {
 		struct proc_stat s;
 		pid_t tid;
-		if (!proc_parse_pid(str_of(d->d_name), &tid))
+		if (!proc_parse_pid(str_of(name), &tid))
 			continue;
-		found = openat(dirfd(threads), d->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (found >= 0 && (process_read_stat(found, &s) < 0 || s.state == 'Z')) {
-			close(found);
-			found = -1;
-		}
+		_cleanup_close_ int found =
+			openat(dirfd(threads), name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (found >= 0 && process_read_stat(found, &s) == 0 && s.state != 'Z')
+			return steal_fd(&found);
 	}
-	closedir(threads);
-	return found;
+	return -1;
 }
 
 struct process *process_adopt(int dir, const struct proc_stat *s, struct err *e)

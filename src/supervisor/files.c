@@ -1,10 +1,10 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "supervisor/files.h"
@@ -135,22 +135,17 @@ static int give_entry(struct giving *g, int at, const char *name, unsigned depth
 /* What is in it first: a folder that is theirs is one that is done. */
 static int give_folder(struct giving *g, int fd, unsigned depth)
 {
-	struct dirent *d;
-	int result = 0;
+	const char *name;
 
 	if (depth > DEPTH_MAX)
 		return err_set(g->e, ELOOP, "folders are nested more than %d deep", DEPTH_MAX);
-	int listing = openat(fd, ".", FOLDER_FLAGS);
-	DIR *dir = listing >= 0 ? fdopendir(listing) : NULL;
+	_cleanup_folder_ DIR *dir = folder_open(fd, ".");
 	if (dir == NULL)
 		return err_sys(g->e, "list folder");
-	while (result == 0 && (d = readdir(dir)) != NULL) {
-		if (!streq(d->d_name, ".") && !streq(d->d_name, ".."))
-			result = give_entry(g, fd, d->d_name, depth);
+	while ((name = folder_next(dir)) != NULL) {
+		if (give_entry(g, fd, name, depth) < 0)
+			return -1;
 	}
-	closedir(dir);
-	if (result < 0)
-		return -1;
 	if (fchown(fd, g->uid, g->gid) < 0)
 		return err_sys(g->e, "give a folder to %u:%u", g->uid, g->gid);
 	++*g->given;

@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "supervisor/copy_file.h"
@@ -117,21 +117,18 @@ static int copy_entry(struct copying *c, int from, int to, const char *name, uns
 
 static int copy_folder(struct copying *c, int from, int to, unsigned depth)
 {
-	struct dirent *d;
-	int result = 0;
+	const char *name;
 
 	if (depth > DEPTH_MAX)
 		return err_set(c->e, ELOOP, "folders are nested more than %d deep", DEPTH_MAX);
-	int listing = openat(from, ".", FOLDER_FLAGS);
-	DIR *dir = listing >= 0 ? fdopendir(listing) : NULL;
+	_cleanup_folder_ DIR *dir = folder_open(from, ".");
 	if (dir == NULL)
 		return err_sys(c->e, "list folder");
-	while (result == 0 && (d = readdir(dir)) != NULL) {
-		if (!streq(d->d_name, ".") && !streq(d->d_name, ".."))
-			result = copy_entry(c, from, to, d->d_name, depth);
+	while ((name = folder_next(dir)) != NULL) {
+		if (copy_entry(c, from, to, name, depth) < 0)
+			return -1;
 	}
-	closedir(dir);
-	return result;
+	return 0;
 }
 
 int workspace_copy(int from, int to, uid_t uid, gid_t gid, struct workspace_copied *done,
