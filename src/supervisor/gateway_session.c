@@ -29,7 +29,7 @@ enum {
  *      ^           |                  |                      |
  *      +-----------+------------------+----------------------+   lost, refused, superseded, ended
  *
- *   any --finish--> DRAINING --relays are through, or 2 s--> LEAVING --it has ended, or 1 s--> DONE
+ *   any --finish, withdraw--> DRAINING --relays are through, or 2 s--> LEAVING --it has ended, or 1 s--> DONE
  */
 enum state { PAUSING, OPENING, GREETING, ACCEPTED, DRAINING, LEAVING, DONE };
 
@@ -41,7 +41,7 @@ struct gateway_session {
 	struct timer
 		timer; /* PAUSING: the next try; GREETING, DRAINING, LEAVING: too late; ACCEPTED: a
 			     * heartbeat */
-	void (*done)(void *owner);
+	void (*done)(void *owner); /* NULL: nobody waits for the end */
 	void *owner;
 	int64_t heartbeat_ms;
 	unsigned attempt;        /* since the last that was accepted */
@@ -238,12 +238,12 @@ static void relays_are_through(void *owner)
 		leave(s);
 }
 
-void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner), void *owner)
+void gateway_session_withdraw(struct gateway_session *s)
 {
 	bool accepted = s->state == ACCEPTED;
 
-	s->done = done;
-	s->owner = owner;
+	if (s->state >= DRAINING)
+		return;
 	s->state = DRAINING;
 	if (!accepted) {
 		s->rpc = NULL; /* it ends with its link */
@@ -253,6 +253,27 @@ void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner)
 	}
 	timer_set(s->config.loop, &s->timer, DRAIN_MS);
 	relays_finish(s->config.relays, relays_are_through, s);
+}
+
+void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner), void *owner)
+{
+	s->done = done;
+	s->owner = owner;
+	gateway_session_withdraw(s);
+	if (s->state == DONE)
+		timer_set(s->config.loop, &s->timer, 0);
+}
+
+/* Of one that was withdrawn nothing is left to wait for. */
+static void is_done(struct gateway_session *s)
+{
+	if (s->done != NULL) {
+		s->done(s->owner);
+		return;
+	}
+	relays_drop(s->config.relays);
+	s->rpc = NULL; /* it ends with its link */
+	gateway_link_close(steal(&s->link));
 }
 
 static void on_timer(struct timer *t)
@@ -278,7 +299,7 @@ static void on_timer(struct timer *t)
 		gone(s);
 		break;
 	case DONE:
-		s->done(s->owner);
+		is_done(s);
 		break;
 	}
 }

@@ -27,6 +27,9 @@ struct gateway_session *gateway_session_start(const struct gateway_session_confi
 /* The sandbox has ended: once the relays that are open have delivered what they have (2 s at most), the gateway is
  * told that this is the end, and done is called, from the loop. Nothing is opened anew. */
 void gateway_session_finish(struct gateway_session *s, void (*done)(void *owner), void *owner);
+/* The sandbox is not ready any more, and will not be: ended in the same way, and for good. gateway_session_finish
+ * may still come, or have come. */
+void gateway_session_withdraw(struct gateway_session *s);
 /* Ends it; takes NULL. */
 void gateway_session_free(struct gateway_session *s);
 

@@ -411,7 +411,7 @@ void relay_open(struct relays *all, struct gateway_link *link, const Openshell__
 	if (find(all, what->channel_id) != NULL)
 		return;
 	if (all->idle != NULL) {
-		answer(owner, what->channel_id, "the sandbox has ended");
+		answer(owner, what->channel_id, "the sandbox takes no more relays");
 		return;
 	}
 	if (all->n == RELAYS_MAX) {

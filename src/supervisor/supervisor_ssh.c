@@ -66,12 +66,27 @@ static void full(void *owner)
 	tell_ssh_refused(s->events, e.text);
 }
 
-/* What runs goes on: only nobody comes in any more. */
+/*
+ * It parses no byte of a client's and holds next to nothing: what ends it is somebody's kill. It cannot be made again,
+ * since what is forked of us by now would have all our secrets. What runs goes on; but nobody comes in any more, and a
+ * sandbox of which that is not known would be called ready for ever.
+ */
 static void sshd_gone(void *owner, const struct err *why)
 {
 	struct supervisor *s = owner;
 
-	tell_ssh_failed(s->events, why->text);
+	if (s->state == ENDING)
+		return;
+	tell_config(s->events, "degraded", OCSF_HIGH,
+		    "SSH server gone: no client comes in any more, and the gateway's session ends "
+		    "[reason:%s]",
+		    why->text);
+	log_error("the sandbox's sshd is gone; the main process goes on, and nobody comes in",
+		  "reason=%s", why->text);
+	if (s->state == STARTING)
+		supervisor_end(s, EXIT_FAILURE);
+	else
+		uplink_withdraw(&s->uplink);
 }
 
 static const struct sshd_events sshd_events = {.session = session, .full = full, .gone = sshd_gone};

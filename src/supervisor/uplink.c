@@ -140,6 +140,12 @@ static void session_is_over(void *owner)
 	log_push_finish(u->logs, told, u);
 }
 
+void uplink_withdraw(struct uplink *u)
+{
+	if (u->session != NULL)
+		gateway_session_withdraw(u->session);
+}
+
 void uplink_report(struct uplink *u, int exit_code, void (*done)(void *owner), void *owner)
 {
 	u->reporting = true;

@@ -50,6 +50,9 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
  * borrowed. */
 int uplink_start(struct uplink *u, struct loop *l, struct prepared *p, struct keeper *k,
 		 const char *ssh_socket, struct err *e);
+/* The sandbox cannot be come into any more: the session is ended for good, by which the gateway knows it as not ready.
+ * Nothing else ends. */
+void uplink_withdraw(struct uplink *u);
 /* Ends the session, once the relays have delivered what they have, tells how the main process ended, and sends the
  * rest of the log; reported is called once, when the gateway knows or does not want to, and the log has had its time. */
 void uplink_report(struct uplink *u, int exit_code, void (*reported)(void *owner), void *owner);

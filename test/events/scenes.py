@@ -310,7 +310,7 @@ def an_sshd_that_was_killed():
             ["pgrep", "-P", str(process.pid), "-x", "openshell-sshd"], capture_output=True, text=True
         )
         os.kill(int(found.stdout), signal.SIGKILL)
-        process.until("SSH:FAIL")
+        process.until("CONFIG:DEGRADED [HIGH] SSH server gone")
 
 
 @scene

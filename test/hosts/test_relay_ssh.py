@@ -4,6 +4,7 @@ import concurrent.futures
 import fcntl
 import hashlib
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -28,6 +29,14 @@ def below(pid):
         before = len(found)
         found |= {child for child, parent in parents() if parent in found}
     return found - {pid}
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            return f.read().strip()
+    except OSError:  # it has ended
+        return None
 
 
 def exists(pid):
@@ -152,6 +161,33 @@ class SshRootPocketTest(Ssh, door.RootPocket, unittest.TestCase):
         for relay in relays:
             relay.close()
         eventually(lambda: self.ssh("true").returncode == 0)
+
+    def test_the_sshd_is_killed(self):
+        """What runs goes on, its end is told, and what is said comes through; but the gateway knows that it is not ready."""
+        client = self.start("sandbox@sandbox", "echo up; cat")
+        self.assertEqual(client.stdout.readline(), b"up\n")
+        open_one = self.to.open_relay(tcp=("localhost", PORT))
+        self.addCleanup(open_one.close)
+        open_one.socket.settimeout(MINUTE)
+        open_one.socket.sendall(b"G3000000\n")
+        self.assertEqual(open_one.socket.recv(1, socket.MSG_PEEK), b"0")
+        sshd = [pid for pid, of in parents() if of == self.process.pid and name_of(pid) == "openshell-sshd"]
+        session = self.to.sessions[-1]
+        os.kill(sshd[0], signal.SIGKILL)
+        got = 0
+        while piece := open_one.socket.recv(1 << 20):
+            got += len(piece)
+        self.assertEqual(got, 3000000)
+        self.until(self.process, "CONFIG:DEGRADED [HIGH] SSH server gone")
+        self.assertNotEqual(client.wait(MINUTE), 0)
+        self.assertTrue(session.over.wait(MINUTE))
+        self.assertTrue(session.in_order)
+        time.sleep(3)  # longer than the first pause before a session is opened anew
+        self.assertEqual(len(self.to.sessions), 1)
+        self.assertIsNone(self.process.poll())
+        eventually(lambda: any("SSH server gone" in message for _, _, message in self.to.log))
+        self.finish(self.process)
+        self.assertEqual([report.exit_code for report in self.to.exits], [128 + signal.SIGTERM])
 
     def test_a_terminal_and_its_size(self):
         ours, theirs = os.openpty()

@@ -115,8 +115,11 @@ static void is_over(void)
 	OK(!hear(pair, &p, &fds));
 }
 
-static void ignore_log(void *arg UNUSED, enum log_level level UNUSED, struct str text UNUSED)
+static char logged[400]; /* last */
+
+static void keep_log(void *arg UNUSED, enum log_level level UNUSED, struct str text)
 {
+	snprintf(logged, sizeof logged, "%.*s", STR_FMT(text));
 }
 
 static void start_broker(struct main_session *main_session)
@@ -124,7 +127,7 @@ static void start_broker(struct main_session *main_session)
 	struct keeper_config c = plain(RUNG_HOST);
 	struct fdpass fds;
 
-	log_divert(ignore_log, NULL); /* most of it is of a client that was refused */
+	log_divert(keep_log, NULL); /* most of it is of a client that was refused */
 	c.builtins[KEEPER_SFTP] = sftp_serve;
 	also_exited = tell_broker;
 	start_with(&c);
@@ -571,6 +574,8 @@ TEST(broker_ends_a_session_that_sends_less)
 	struct ssh_packet p = {.message = SSH_SHELL, .channel = 1};
 
 	ends(&p, sizeof p - 1, NULL, 0);
+	HAS(logged, "an SSH session was ended");
+	HAS(logged, "the session sent a message of");
 }
 
 TEST(broker_ends_a_session_that_sends_more)
