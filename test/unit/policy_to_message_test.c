@@ -4,10 +4,13 @@
  */
 #include <errno.h>
 
+#include "../../src/policy/message.c"
 #include "base/buf.h"
 #include "pack.h"
 #include "policy.h"
 #include "sandbox.pb-c.h"
+#include "wire/json.h"
+#include "wire/wire.h"
 
 #define M(name) Openshell__Sandbox__V1__##name
 
@@ -191,6 +194,99 @@ TEST(middlewares)
 	EQ(c->order, -1);
 	STREQ(c->endpoints->exclude[0], "*.b.org");
 	STREQ(c->config->fields[0]->value->string_value, "redact");
+	arena_fini(&a);
+}
+
+/* ---- every field ---- */
+
+static void fill(ProtobufCMessage *m);
+
+/* What fits where `f` points, and is there only once. */
+static void fill_one(const ProtobufCFieldDescriptor *f, void *at)
+{
+	static unsigned n;
+
+	n++;
+	if (f->type == PROTOBUF_C_TYPE_STRING) {
+		*(char **)at = arena_printf(&a, "%s %u", f->name, n);
+	} else if (f->type == PROTOBUF_C_TYPE_BOOL) {
+		*(protobuf_c_boolean *)at = true;
+	} else if (f->type == PROTOBUF_C_TYPE_UINT32 || f->type == PROTOBUF_C_TYPE_INT32) {
+		*(uint32_t *)at = n;
+	} else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
+		*(void **)at = wire_new(f->descriptor, &a);
+		fill(*(void **)at);
+	} else {
+		FAIL("%s: no field of a policy has had that type", f->name);
+	}
+}
+
+/* One of each thing that may come again and again. */
+static void fill(ProtobufCMessage *m)
+{
+	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+		void *at = (char *)m + f->offset, *how_many = (char *)m + f->quantifier_offset;
+
+		if (streq(f->name, "config")) /* a Struct, whose members never end */
+			continue;
+		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+			*(size_t *)how_many = 1;
+			*(void **)at = arena_zalloc(&a, sizeof(void *));
+			fill_one(f, *(void **)at);
+			continue;
+		}
+		if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF)
+			*(uint32_t *)how_many = f->id;
+		fill_one(f, at);
+	}
+}
+
+static void only_glob(M(L7Allow) * rule)
+{
+	rule->query[0]->value->n_any = rule->params[0]->value->n_any = 0;
+}
+
+static char *as_json(const void *message)
+{
+	struct err e;
+	cJSON *json = wire_to_json(message, &e);
+	char *text = cJSON_Print(json);
+
+	cJSON_Delete(json);
+	return text;
+}
+
+/* There and back, without what a policy is checked for. */
+static void comes_back(const M(SandboxPolicy) * m)
+{
+	struct policy *p = policy_new();
+	struct err e = {0};
+	struct policy_build b = {p, "m", NULL, &e, 0};
+	_cleanup_free_ char *before = as_json(m);
+
+	EQ(read_message(&b, m), 0);
+	_cleanup_free_ char *after = as_json(message(p));
+	STREQ(after, before);
+	policy_unref(p);
+}
+
+/* Two files name every field. Whoever adds one to a message, or to one of the files alone, hears of it here. */
+TEST(no_field_is_forgotten)
+{
+	M(SandboxPolicy) *m = wire_new(&openshell__sandbox__v1__sandbox_policy__descriptor, &a);
+
+	fill(&m->base);
+	M(NetworkEndpoint) *ep = m->network_policies[0]->value->endpoints[0];
+	ep->port = ep->ports[0];        /* the same, for older readers */
+	only_glob(ep->rules[0]->allow); /* or any, see endpoints_and_rules */
+	only_glob(ep->deny_rules[0]);
+	char *access = ep->access;
+	ep->access = (char *)"";
+	comes_back(m);
+	ep->access = access; /* stands for rules, which are then not written */
+	ep->n_rules = 0;
+	comes_back(m);
 	arena_fini(&a);
 }
 
