@@ -1,7 +1,7 @@
 /*
  * What a walled-in sandbox costs before its command does anything: from the supervisor's exec to the
- * command's first instruction, and the memory of the supervisor and its keeper (with the nursery) while
- * it runs.
+ * command's first instruction, and the memory of the supervisor and its keeper (with init and the nursery)
+ * while it runs.
  *
  *	start BINARY TIMES      start_p50_us, start_p99_us, memory_kb; and to compare with, exec_p50_us: a
  *	                        program started and at its first instruction, without any wall
@@ -19,8 +19,6 @@
 
 #include "base/str.h"
 #include "base/util.h"
-
-enum { PROCESSES = 3 /* supervisor, keeper, nursery */ };
 
 static const char policy[] = "version: 1\n"
 			     "filesystem_policy: {include_workdir: false, read_only: [/]}\n";
@@ -111,23 +109,36 @@ static long number_in(pid_t pid, const char *name, const char *word)
 	return -1;
 }
 
-/* The supervisor's own share of memory and that of what runs the same program below it. */
+/* Whether both run the same program. */
+static bool are_alike(pid_t a, pid_t b)
+{
+	char of_a[4096] = "", of_b[4096] = "";
+	_cleanup_free_ char *path_a = xasprintf("/proc/%d/exe", a);
+	_cleanup_free_ char *path_b = xasprintf("/proc/%d/exe", b);
+
+	return readlink(path_a, of_a, sizeof of_a - 1) > 0 &&
+	       readlink(path_b, of_b, sizeof of_b - 1) > 0 && streq(of_a, of_b);
+}
+
+/* The supervisor's own share of memory and that of what runs the same program below it: its keeper, and that one's
+ * helpers. They are younger: one pass in order. */
 static long memory_kb(pid_t supervisor)
 {
 	long total = number_in(supervisor, "smaps_rollup", "Pss:");
-	pid_t family[PROCESSES] = {supervisor};
-	int n = 1;
+	pid_t keeper = 0;
 	struct dirent *d;
 	DIR *proc = opendir("/proc");
 
-	/* the keeper, and the nursery below it, are younger than the supervisor: one pass in order */
-	while (proc != NULL && n < PROCESSES && (d = readdir(proc)) != NULL) {
+	while (proc != NULL && (d = readdir(proc)) != NULL) {
 		pid_t pid = (pid_t)atoi(d->d_name);
+		long parent = pid > 0 ? number_in(pid, "status", "PPid:") : -1;
 
-		if (pid > 0 && number_in(pid, "status", "PPid:") == family[n - 1]) {
-			total += number_in(pid, "smaps_rollup", "Pss:");
-			family[n++] = pid;
-		}
+		if ((parent != supervisor && (keeper == 0 || parent != keeper)) ||
+		    !are_alike(pid, supervisor))
+			continue;
+		total += number_in(pid, "smaps_rollup", "Pss:");
+		if (parent == supervisor)
+			keeper = pid;
 	}
 	if (proc != NULL)
 		closedir(proc);
