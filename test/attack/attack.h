@@ -126,10 +126,11 @@ struct cast {
 	int inherited; /* the first descriptor beyond the standard ones that was open; -1: none */
 };
 extern struct cast cast;
-/* Finds them as an attacker would: by /proc. False, with a note, when somebody is missing. */
+/* Finds them as an attacker would: by /proc; those who are not there are told. False, with a note, when somebody is
+ * missing. */
 bool cast_find(void);
-/* A child of the keeper other than the workloads, 0: there is none. */
-pid_t nursery_of(pid_t keeper, pid_t workload);
+/* A child of the keeper other than init and this workload, 0: there is none. */
+pid_t nursery_beside(pid_t workload);
 /* How many signals of this number the victim has heard. */
 int victim_heard(int signo);
 /* GOT when it hears one more than before within a moment. */

@@ -1,6 +1,9 @@
 /*
  * Who is there: the supervisor's processes as /proc shows them to anybody, and the victim, a process
  * outside of the sandbox that has the workload's own uid, so that nothing but the wall protects it.
+ *
+ * A sandbox in a PID namespace of its own cannot see them. There an attacker is given the numbers that they have
+ * outside (test/attack/run writes them down), which nobody has inside.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,27 +26,32 @@
 
 #define VICTIM_PID TOP "/ro/victim.pid"
 #define VICTIM_LOG TOP "/ro/victim.log"
+#define OUTSIDERS TOP "/ro/outsiders"
 
 enum { HEAR_MS = 1000, FDS_MAX = 1023, SESSION_MS = 15000 };
 
 #define SSHD_NAME "openshell-sshd"
 #define SFTP_NAME "sftp-server"
+#define INIT_NAME "init"
 
 struct cast cast;
 
-/* Of somebody who lives; 0: nobody. */
+/* The keeper's number as /proc has it here: 0 from within a PID namespace that it is not in. */
+static pid_t parent_of_all;
+
+/* Of somebody who lives; -1: nobody. */
 static pid_t parent_of(pid_t pid)
 {
 	char path[40], text[512];
 	char state;
-	int parent = 0;
+	int parent = -1;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	if (slurp(path, text, sizeof text) < 0)
-		return 0;
+		return -1;
 	/* a name may hold anything, but it ends with the last bracket */
 	const char *end = strrchr(text, ')');
-	return end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && state != 'Z' ? parent : 0;
+	return end && sscanf(end + 1, " %c %d", &state, &parent) == 2 && state != 'Z' ? parent : -1;
 }
 
 static bool is_called(pid_t pid, const char *name)
@@ -55,7 +63,7 @@ static bool is_called(pid_t pid, const char *name)
 	return strncmp(text, name, strlen(name)) == 0 && text[strlen(name)] == '\n';
 }
 
-/* The child that has the name, or with NULL one that has not the SFTP server's, but not `other`; 0: none. */
+/* The child that has the name, or with NULL one that is neither init nor the SFTP server, but not `other`; 0: none. */
 static pid_t child_of(pid_t parent, const char *name, pid_t other)
 {
 	DIR *proc = opendir("/proc");
@@ -65,7 +73,8 @@ static pid_t child_of(pid_t parent, const char *name, pid_t other)
 		pid_t pid = atoi(d->d_name);
 
 		if (pid > 0 && pid != other && parent_of(pid) == parent &&
-		    (name ? is_called(pid, name) : !is_called(pid, SFTP_NAME)))
+		    (name ? is_called(pid, name)
+			  : !is_called(pid, SFTP_NAME) && !is_called(pid, INIT_NAME)))
 			found = pid;
 	}
 	if (proc)
@@ -73,9 +82,20 @@ static pid_t child_of(pid_t parent, const char *name, pid_t other)
 	return found;
 }
 
-pid_t nursery_of(pid_t keeper, pid_t workload)
+pid_t nursery_beside(pid_t workload)
 {
-	return child_of(keeper, NULL, workload);
+	return child_of(parent_of_all, NULL, workload);
+}
+
+/* Those outside, by the numbers that they have there; once they are written down, which may take a while. */
+static void be_told_of_outsiders(void)
+{
+	char text[100];
+	int waited = 0;
+
+	while (slurp(OUTSIDERS, text, sizeof text) <= 0 && (waited += 20) < SESSION_MS)
+		poll(NULL, 0, 20);
+	sscanf(text, "%d %d %d %d", &cast.supervisor, &cast.keeper, &cast.sshd, &cast.session);
 }
 
 /* Where there is to be a session it may take a while. */
@@ -84,9 +104,11 @@ static bool find_session(void)
 	int waited = 0;
 
 	do {
-		cast.sshd = child_of(cast.supervisor, SSHD_NAME, 0);
-		cast.session = cast.sshd ? child_of(cast.sshd, NULL, 0) : 0;
-		cast.sftp = child_of(cast.keeper, SFTP_NAME, 0);
+		if (parent_of_all > 0) {
+			cast.sshd = child_of(cast.supervisor, SSHD_NAME, 0);
+			cast.session = cast.sshd ? child_of(cast.sshd, NULL, 0) : 0;
+		}
+		cast.sftp = child_of(parent_of_all, SFTP_NAME, 0);
 		if (!getenv("ATTACK_SESSION") || (cast.session > 0 && cast.sftp > 0))
 			return true;
 		poll(NULL, 0, 20);
@@ -104,9 +126,12 @@ bool cast_find(void)
 	for (int fd = FDS_MAX; fd > 2; fd--)
 		if (fcntl(fd, F_GETFD) >= 0)
 			cast.inherited = fd;
-	cast.keeper = getppid();
-	cast.supervisor = parent_of(cast.keeper);
-	cast.nursery = nursery_of(cast.keeper, getpid());
+	parent_of_all = cast.keeper = getppid();
+	if (parent_of_all > 0)
+		cast.supervisor = parent_of(cast.keeper);
+	else
+		be_told_of_outsiders();
+	cast.nursery = nursery_beside(getpid());
 	cast.victim = slurp(VICTIM_PID, text, sizeof text) > 0 ? atoi(text) : 0;
 	note("cannot find everybody: supervisor %d, keeper %d, nursery %d, victim %d",
 	     cast.supervisor, cast.keeper, cast.nursery, cast.victim);

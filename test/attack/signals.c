@@ -89,7 +89,7 @@ static enum result end_nursery(const struct attempt *a UNUSED)
 		poll(NULL, 0, 20);
 		snprintf(path, sizeof path, "/proc/%d/stat", old);
 		bool gone = slurp(path, text, sizeof text) < 0 || strstr(text, ") Z") != NULL;
-		if (gone && nursery_of(cast.keeper, getppid()) > 0) {
+		if (gone && nursery_beside(getppid()) > 0) {
 			note("it died, and there is another");
 			return REFUSED;
 		}
