@@ -134,8 +134,9 @@ static void send_held(struct channel *c)
 
 	if (!can_send(c))
 		return;
-	int n = h->errors ? ssh_channel_write_stderr(c->ssh, h->bytes + h->at, (uint32_t)h->n)
-			  : ssh_channel_write(c->ssh, h->bytes + h->at, (uint32_t)h->n);
+	uint32_t most = (uint32_t)MIN(h->n, (size_t)SESSION_PACKET);
+	int n = h->errors ? ssh_channel_write_stderr(c->ssh, h->bytes + h->at, most)
+			  : ssh_channel_write(c->ssh, h->bytes + h->at, most);
 	if (n < 0) {
 		c->closed = true;
 		return;

@@ -19,6 +19,9 @@
 enum {
 	SESSION_LOGIN_S = 30,     /* from the connection to the end of the login; ours */
 	SESSION_PIECE = 64 << 10, /* bytes that are read at once, and then wait for the client */
+	/* bytes of one packet, for each of which libssh allocates a buffer: one of more than 26,192 bytes musl
+	 * would give back to the kernel each time, to get its pages again for the next */
+	SESSION_PACKET = 24 << 10,
 	SESSION_INPUT =
 		64
 		<< 10, /* bytes of input that wait for a process; more waits in libssh's window */
