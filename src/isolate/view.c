@@ -157,13 +157,22 @@ static int turn(const struct making *m, struct err *e)
 	return 0;
 }
 
-static int fill_and_turn(const struct making *m, struct err *e)
+static int make_all_names(const struct making *m, struct err *e)
 {
 	/* who may not list them anyway is not told their names by a mode either, where there is no Landlock */
 	mode_t mode = m->view->enforced ? 0555 : 0111;
+	/* that of fsmount is one of O_PATH */
+	_cleanup_close_ int root = openat(m->new, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (make_names(m->new, &m->plan->root, mode) < 0)
+	if (root < 0 || make_names(root, &m->plan->root, mode) < 0)
 		return err_sys(e, "make names in a tmpfs");
+	return 0;
+}
+
+static int fill_and_turn(const struct making *m, struct err *e)
+{
+	if (make_all_names(m, e) < 0)
+		return -1;
 	if (move(m->new, m->old) < 0)
 		return err_sys(e, "move_mount /");
 	if (bind_all(m, e) == 0 && turn(m, e) == 0)
