@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "isolate/view_plan.h"
@@ -348,60 +348,42 @@ static int add_links(struct planning *p, struct err *e)
 
 /* ---- what is beside it ---- */
 
-static void close_dir(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static DIR *list(int root, const char *path)
 {
 	_cleanup_close_ int folder = view_open(root, path);
-	int fd = folder < 0 ? -1 : openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 ? NULL : fdopendir(fd);
-}
-
-static mode_t kind_of(int at, const struct dirent *d)
-{
-	struct stat st;
-
-	if (d->d_type != DT_UNKNOWN)
-		return DTTOIF(d->d_type);
-	return fstatat(at, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mode & S_IFMT
-								     : S_IFREG;
+	return folder < 0 ? NULL : folder_open(folder, ".");
 }
 
 /* Links are copied: where they lead to decides what they are worth. */
-static void add_beside(struct planning *p, struct view_node *folder, int at, const struct dirent *d)
+static void add_beside(struct planning *p, struct view_node *folder, int at, const char *name)
 {
-	mode_t mode = kind_of(at, d);
 	char target[PATH_MAX];
-	ssize_t n = S_ISLNK(mode) ? readlinkat(at, d->d_name, target, sizeof target) : 0;
-	enum view_kind kind = S_ISDIR(mode) ? VIEW_CLOSED_FOLDER : VIEW_CLOSED_FILE;
+	ssize_t n = readlinkat(at, name, target, sizeof target);
+	struct stat st;
 
 	if (n > 0 && n < (ssize_t)sizeof target)
-		put(p, folder, str_of(d->d_name), VIEW_LINK)->target =
+		put(p, folder, str_of(name), VIEW_LINK)->target =
 			arena_dup(&p->plan->arena, str_sub(target, (size_t)n));
-	else
-		put(p, folder, str_of(d->d_name), kind);
+	else if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		put(p, folder, str_of(name),
+		    S_ISDIR(st.st_mode) ? VIEW_CLOSED_FOLDER : VIEW_CLOSED_FILE);
 }
 
 /* A folder that cannot be listed has nothing beside. */
 static void close_others(struct planning *p, struct view_node *folder, const char *path)
 {
-	_cleanup_(close_dir) DIR *dir = list(p->root, path);
+	_cleanup_folder_ DIR *dir = list(p->root, path);
 	const struct view_node known = *folder; /* what is put comes before them */
-	const struct dirent *d;
+	const char *name;
 
-	while (dir && (d = readdir(dir)) != NULL) {
-		if (streq(d->d_name, ".") || streq(d->d_name, "..") ||
-		    find(&known, str_of(d->d_name)))
+	while (dir && (name = folder_next(dir)) != NULL) {
+		if (find(&known, str_of(name)))
 			continue;
 		if (p->closed == VIEW_CLOSED_MAX || p->plan->arena.total > VIEW_TEXT_MAX)
 			return;
 		p->closed++;
-		add_beside(p, folder, dirfd(dir), d);
+		add_beside(p, folder, dirfd(dir), name);
 	}
 }
 
