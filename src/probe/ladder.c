@@ -13,10 +13,14 @@ static char *words_of(enum rung r, const struct rung_report *t)
 		t->no_own_pids.code == 0
 			? xstrdup("own PID namespace")
 			: xasprintf("no own PID namespace (%s)", t->no_own_pids.text);
+	_cleanup_free_ char *view =
+		t->shown.code == 0
+			? xstrdup("own view of the file system")
+			: xasprintf("no own view of the file system (%s)", t->shown.text);
 	if (r == RUNG_HOST)
-		return xasprintf("works; %s; egress is observed, not enforced", alone);
-	return xasprintf("works%s; %s; a bypass is %s",
-			 r == RUNG_USERNS && !t->mapped ? ", unmapped" : "", alone,
+		return xasprintf("works; %s; %s; egress is observed, not enforced", alone, view);
+	return xasprintf("works%s; %s; %s; a bypass is %s",
+			 r == RUNG_USERNS && !t->mapped ? ", unmapped" : "", alone, view,
 			 t->refuses ? "refused and logged" : "unreachable, unlogged");
 }
 

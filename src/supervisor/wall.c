@@ -125,6 +125,21 @@ static void tell_company(const struct descent *d)
 			    why->text);
 }
 
+/* What is there besides. */
+static void tell_view(const struct descent *d)
+{
+	const struct err *why = &d->wall->started.rung.shown;
+
+	if (why->code == 0)
+		tell_config(d->config->events, "created", OCSF_INFORMATIONAL,
+			    "View of the file system created [rung:%s]", rung_name(d->wall->rung));
+	else
+		tell_config(d->config->events, "degraded", OCSF_LOW,
+			    "No view of the file system of the sandbox's own: what the policy does "
+			    "not give can be seen [reason:%s]",
+			    why->text);
+}
+
 static void tell_taken(const struct descent *d)
 {
 	const struct wall *w = d->wall;
@@ -156,6 +171,7 @@ static void tell_taken(const struct descent *d)
 				    s->not_logged.text);
 	}
 	tell_company(d);
+	tell_view(d);
 	if (s->confined.lost_groups != 0)
 		tell_config(o, "degraded", OCSF_MEDIUM,
 			    "Supplementary groups kept: they cannot be changed here [reason:%s]",

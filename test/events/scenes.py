@@ -130,6 +130,7 @@ CALLS = {
     "landlock_create_ruleset": 444,
     "open_tree": 428,
     "fsopen": 430,
+    "pivot_root": 155 if X86 else 41,
 }
 
 
@@ -498,6 +499,11 @@ def no_namespace_and_it_may_not_be():
         flags=["--network-mode", "isolated"],
         code=1,
     )
+
+
+@scene
+def a_host_that_shows_everything():
+    run("/bin/true", faults=[refuse("pivot_root", EPERM)])
 
 
 @scene
