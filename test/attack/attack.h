@@ -51,10 +51,21 @@ enum result {
 
 /* Where an attempt is known to succeed. */
 enum works {
-	NOWHERE,
-	ON_HOST,     /* on the rung `host`, which only observes egress */
-	BELOW_ABI_9, /* where Landlock cannot restrict connections to Unix sockets of the file system */
-	EVERYWHERE, /* nothing of the wall is against it: said in docs/security.md */
+	NOWHERE, /* but where all that is against it is missing, see below */
+	ON_HOST, /* on the rung `host`, which only observes egress */
+	/* nothing of the wall is against it: said in docs/security.md */
+	EVERYWHERE,
+	WITH_LANDLOCK, /* the same; but where there is none, the view's read-only mounts are */
+};
+
+/* Parts of the wall that a host may lack. An attempt that has some of them against it, and nothing else, succeeds
+ * where all of these are missing. */
+enum part {
+	LANDLOCK = 1,
+	LANDLOCK_9 = 2, /* its ABI 9, which knows connections to Unix sockets of the file system */
+	VIEW = 4,       /* the view of the file system that the sandbox has for itself */
+	PIDS = 8,       /* the PID namespace, and its /proc, that it has for itself */
+	PARTS = 4,
 };
 
 struct attempt {
@@ -63,7 +74,7 @@ struct attempt {
 	enum result (*try)(const struct attempt *a);
 	const void *with;
 	enum works works;
-	bool landlock;            /* nothing but Landlock is against it */
+	unsigned against;         /* enum part, all that is; 0: something that every host has */
 	bool slow;                /* waits for seconds: runs beside the others */
 	const char *uncontrolled; /* why it cannot succeed without a wall either; NULL: it does */
 };
@@ -77,8 +88,8 @@ struct attempts {
 #define GROUP(id, words, list) const struct attempts id = {words, list, ARRAY_LEN(list)}
 
 extern const struct attempts group_direct, group_datagrams, group_sockets, group_processes,
-	group_signals, group_kernel, group_files, group_rights, group_binaries, group_names,
-	group_requests, group_smuggling, group_session;
+	group_signals, group_kernel, group_files, group_hidden, group_rights, group_binaries,
+	group_names, group_requests, group_smuggling, group_session;
 
 /* ---- tool.c ---- */
 
@@ -142,7 +153,8 @@ int stand_in(int (*then)(void));
 
 /* ---- hosts that lack something (without.c) ---- */
 
-/* Runs a command where the kernel says that it has no "landlock", or no "nf_tables". Returns on failure. */
+/* Runs a command where the kernel says that it has no "landlock" or no "nf_tables", or allows no "mounts". Returns on
+ * failure. */
 int run_without(const char *what, char **argv);
 
 /* ---- helpers (binaries.c) ---- */

@@ -469,7 +469,7 @@ static const struct attempt binaries[] = {
 	{.name = "bin-memory",
 	 .what = "write to its memory by /proc",
 	 .try = write_allowed,
-	 .landlock = true},
+	 .against = LANDLOCK | VIEW},
 	{.name = "proxy-port", .what = "listen in the proxy's place", .try = steal_proxy},
 };
 GROUP(group_binaries, "Programs that pass for another", binaries);

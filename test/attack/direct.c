@@ -227,7 +227,7 @@ static const struct attempt direct[] = {
 	{.name = "unix-path",
 	 .what = "connect to a Unix socket in a folder that the policy does not give, mode 0666",
 	 .try = path_socket,
-	 .works = BELOW_ABI_9},
+	 .against = LANDLOCK_9 | VIEW},
 };
 GROUP(group_direct, "Streams round the proxy", direct);
 

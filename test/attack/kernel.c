@@ -101,8 +101,7 @@ static enum result mount_proc(const struct attempt *a UNUSED)
 
 static enum result unmount(const struct attempt *a UNUSED)
 {
-	/* what is below may be a file the wall does not know */
-	return got_if(umount2(TOP "/covered", MNT_DETACH), "umount2");
+	return got_if(umount2("/proc", MNT_DETACH), "umount2");
 }
 
 static enum result mount_anew(const struct attempt *a UNUSED)
@@ -355,7 +354,7 @@ static const struct attempt kernel[] = {
 	 .what = "make a terminal of one's own, outside of the policy's paths",
 	 .try = open_device,
 	 .with = "/dev/ptmx",
-	 .landlock = true},
+	 .against = LANDLOCK | VIEW},
 	{.name = "kcore",
 	 .what = "open the kernel's memory",
 	 .try = read_file,

@@ -1,12 +1,12 @@
 /*
  * attack list              the attempts as the table of docs/security.md
- * attack names             one a line, with where it works, whether there is a control, whether it is slow,
- *                          whether Landlock alone is against it, whether it asks the proxy, and whether it is made
+ * attack names             one a line, with where it works, whether there is a control, whether it is slow, which parts
+ *                          of the wall alone are against it, whether it asks the proxy, and whether it is made
  *                          in a sandbox with an sshd "too", or "only" there
  * attack run [NAME...]     makes the attempts, each in a process of its own; one a line: name, result, words
  * attack control [NAME...] the same without a wall, among stand-ins for the supervisor's processes
- * attack without landlock|nf_tables COMMAND...
- *                          runs it where the kernel says that it has none
+ * attack without landlock|nf_tables|mounts COMMAND...
+ *                          runs it where the kernel says that it has none, or allows none
  * attack victim            the process outside that must not be touched
  *
  * and what binaries.c says of copies.
@@ -35,13 +35,13 @@ static const struct {
 	/* what a sandbox with a gateway and an sshd adds to: "only" is of no use without */
 	const char *session;
 } groups[] = {
-	{&group_direct, false, false, "-"},     {&group_datagrams, false, false, "-"},
-	{&group_sockets, false, false, "-"},    {&group_processes, false, false, "too"},
-	{&group_kernel, false, false, "too"},   {&group_files, false, false, "-"},
-	{&group_rights, false, false, "-"},     {&group_signals, true, false, "too"},
-	{&group_session, false, false, "only"}, {&group_binaries, true, true, "-"},
-	{&group_names, true, true, "-"},        {&group_requests, true, true, "-"},
-	{&group_smuggling, true, true, "-"},
+	{&group_direct, false, false, "-"},   {&group_datagrams, false, false, "-"},
+	{&group_sockets, false, false, "-"},  {&group_processes, false, false, "too"},
+	{&group_kernel, false, false, "too"}, {&group_files, false, false, "-"},
+	{&group_hidden, false, false, "-"},   {&group_rights, false, false, "-"},
+	{&group_signals, true, false, "too"}, {&group_session, false, false, "only"},
+	{&group_binaries, true, true, "-"},   {&group_names, true, true, "-"},
+	{&group_requests, true, true, "-"},   {&group_smuggling, true, true, "-"},
 };
 
 static const char *const result_names[] = {"refused", "got", "sent", "absent", "broken"};
@@ -49,16 +49,18 @@ static const char *const result_names[] = {"refused", "got", "sent", "absent", "
 static const char *const works_names[] = {
 	[NOWHERE] = "nowhere",
 	[ON_HOST] = "host",
-	[BELOW_ABI_9] = "below-abi-9",
 	[EVERYWHERE] = "everywhere",
+	[WITH_LANDLOCK] = "with-landlock",
 };
 
-/* For the table: on rungs 1 and 2, and on rung 4. */
+static const char *const part_names[PARTS] = {"landlock", "landlock-9", "view", "pids"};
+
+/* For the table: on rungs 1 and 2, where all is there, and on rung 4, without the view and the PID namespace. */
 static const char *const works_words[][2] = {
 	[NOWHERE] = {"fails", "fails"},
 	[ON_HOST] = {"fails", "**succeeds**"},
-	[BELOW_ABI_9] = {"**succeeds** below Landlock ABI 9", "**succeeds** below Landlock ABI 9"},
 	[EVERYWHERE] = {"**succeeds**", "**succeeds**"},
+	[WITH_LANDLOCK] = {"**succeeds**", "**succeeds**"},
 };
 
 struct outcome {
@@ -217,6 +219,20 @@ static int run(void)
 	return 0;
 }
 
+/* What is said of it in a column of the table, where these parts are there. */
+static const char *words_of(const struct attempt *a, unsigned there, int column)
+{
+	unsigned left = a->against & there;
+
+	if (!a->against)
+		return works_words[a->works][column];
+	if (left == LANDLOCK)
+		return "fails (L)";
+	if (left == LANDLOCK_9)
+		return "**succeeds** below Landlock ABI 9";
+	return left ? "fails" : "**succeeds**";
+}
+
 static int list(void)
 {
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
@@ -226,13 +242,26 @@ static int list(void)
 		for (size_t i = 0; i < groups[g].list->n; i++) {
 			const struct attempt *a = &groups[g].list->attempts[i];
 
-			printf("| `%s` | %s | %s%s | %s%s | %s |\n", a->name, a->what,
-			       works_words[a->works][0], a->landlock ? " (L)" : "",
-			       works_words[a->works][1], a->landlock ? " (L)" : "",
+			printf("| `%s` | %s | %s | %s | %s |\n", a->name, a->what,
+			       words_of(a, ~0u, 0), words_of(a, LANDLOCK | LANDLOCK_9, 1),
 			       a->uncontrolled ? a->uncontrolled : "yes");
 		}
 	}
 	return 0;
+}
+
+/* "landlock,view", or "-". */
+static const char *names_of_parts(unsigned against)
+{
+	static char text[64];
+	size_t n = 0;
+
+	snprintf(text, sizeof text, "-");
+	for (unsigned i = 0; i < PARTS; i++)
+		if (against & (1u << i))
+			n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? "," : "",
+					      part_names[i]);
+	return text;
 }
 
 static int names(void)
@@ -243,7 +272,7 @@ static int names(void)
 
 			printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a->name, works_names[a->works],
 			       a->uncontrolled ? "uncontrolled" : "controlled",
-			       a->slow ? "slow" : "quick", a->landlock ? "landlock" : "-",
+			       a->slow ? "slow" : "quick", names_of_parts(a->against),
 			       groups[g].proxy ? "proxy" : "-", groups[g].session);
 		}
 	return 0;

@@ -13,7 +13,8 @@
 
 #include "attack.h"
 
-enum { LANDLOCK_CREATE_RULESET = 444 }; /* the same on every architecture */
+/* the same on every architecture */
+enum { LANDLOCK_CREATE_RULESET = 444, FSOPEN = 430 };
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define GO_ON_IF(value, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, otherwise)
@@ -23,6 +24,14 @@ static struct sock_filter no_landlock[] = {
 	LOAD(nr),
 	GO_ON_IF(LANDLOCK_CREATE_RULESET, 1),
 	ANSWER(SECCOMP_RET_ERRNO | ENOSYS),
+	ANSWER(SECCOMP_RET_ALLOW),
+};
+
+/* Neither a view nor a /proc of one's own. */
+static struct sock_filter no_mounts[] = {
+	LOAD(nr),
+	GO_ON_IF(FSOPEN, 1),
+	ANSWER(SECCOMP_RET_ERRNO | EPERM),
 	ANSWER(SECCOMP_RET_ALLOW),
 };
 
@@ -44,6 +53,8 @@ int run_without(const char *what, char **argv)
 
 	if (strcmp(what, "landlock") == 0)
 		program = (struct sock_fprog){ARRAY_LEN(no_landlock), no_landlock};
+	if (strcmp(what, "mounts") == 0)
+		program = (struct sock_fprog){ARRAY_LEN(no_mounts), no_mounts};
 	/* as root, and without no_new_privs, so that nothing else changes */
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
 		execvp(argv[0], argv);
