@@ -109,6 +109,7 @@ class Host:
 
     rung = None  # that auto takes there
     fails = {}  # the rungs that do not work there: what probe says of each
+    view = True  # whether its processes have a view of the file system to themselves
     mapped = True  # whether the rung userns can keep the own uid
     user = 1000  # who the policy says that the workload is; None: it says nothing, as where it
     # cannot be another
@@ -201,6 +202,7 @@ class Host:
         if "userns" not in self.fails:
             self.assertEqual("unmapped" in ladder["userns"], not self.mapped)
         self.assertEqual(ladder["auto_would_take"], self.rung)
+        self.assertEqual("; own view" in ladder[self.rung], self.view)
 
     def test_auto_takes_the_rung_that_probe_says(self):
         self.is_on(self.in_mode("auto"), self.ladder()["auto_would_take"])
@@ -236,6 +238,12 @@ class Host:
         report = self.in_mode("auto").report[0]
         user = str(self.seen_as or self.user)
         self.assertEqual((report["Uid"].split(), report["Gid"].split()), ([user] * 4, [user] * 4))
+
+    def test_what_the_policy_does_not_give_is_not_shown(self):
+        run = self.in_mode("auto")
+        self.assertEqual(run.report[0]["sys"] == 0, self.view)  # a name, and nobody may go there
+        told = "CREATED .* View of the file" if self.view else "DEGRADED .* No view of the file"
+        self.assertRegex(run.log, told)
 
     def test_a_workload_that_will_not_end_is_ended(self):
         """Also where the supervisor may not signal other users' processes (no CAP_KILL)."""
@@ -289,6 +297,7 @@ class Observed(Host):
     """A host where none does."""
 
     rung = "host"
+    view = False
 
     def test_auto_says_that_it_only_observes(self):
         self.nothing_is_blocked(self.in_mode("auto"))

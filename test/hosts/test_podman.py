@@ -60,7 +60,7 @@ class RootlessBareTest(Container, unittest.TestCase):
     rung = "userns"
     fails = {"pocket": NOT_ALLOWED}
     flags = BARE
-    mapped = False
+    mapped = view = False
     user, seen_as = None, 65534
 
 
