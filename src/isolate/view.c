@@ -95,7 +95,9 @@ static int make_names(int at, const struct view_node *folder, mode_t mode)
 	for (const struct view_node *n = folder->first; n; n = n->next)
 		if (make_name(at, n, mode) < 0)
 			return -1;
-	return fchmod(at, mode);
+	/* by a name: fchmod takes no descriptor of a mount (O_PATH), and in the C library goes by a /proc then which may not
+	 * know this process */
+	return fchmodat(at, ".", mode, 0);
 }
 
 /* ---- what is given ---- */

@@ -81,7 +81,7 @@ TEST(pids_told_are_those_of_outside)
 	struct err e;
 
 	start_alone(&c);
-	pid_t pid = shell("exec -a sleeper sleep 1000 || exec sleep 1000", STDERR_FILENO);
+	pid_t pid = shell("exec sleep 1000", STDERR_FILENO);
 	OK(pid > 3);
 	snprintf(path, sizeof path, "/proc/%d/stat", pid);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -123,6 +123,26 @@ TEST(pids_init_is_left_alone_by_its_own_uid)
 
 	become_nobody();
 	init_is_left_alone(&c);
+}
+
+/* What is given, and a /proc of its own, is all that there is. */
+TEST(pids_together_with_a_view)
+{
+	static const struct view_path paths[] = {{"/usr", false},
+						 {"/bin", false},
+						 {"/lib", false},
+						 {"/lib64", false},
+						 {"/proc", false}};
+	struct view view = {.paths = paths, .n = ARRAY_LEN(paths)};
+	struct keeper_config c = plain(some_rung());
+
+	c.view = &view;
+	start_alone(&c);
+	STREQ(rig.started.rung.shown.text, "");
+	STREQ(said("cat /proc/1/comm; ls /etc/passwd 2>&1; grep -c ' /proc ' /proc/self/mountinfo",
+		   &status),
+	      "init\nls: cannot access '/etc/passwd': Permission denied\n1\n");
+	stop();
 }
 
 /* ---- Landlock ---- */
