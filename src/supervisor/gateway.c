@@ -231,57 +231,47 @@ void gateway_link_close(struct gateway_link *k)
 
 /* ---- calls ---- */
 
-/* A call without a token is refused by the gateway; why it has none is ours to say. */
-static struct grpc_rpc_config with_token(const struct grpc_rpc_config *cfg, struct h2_field *field,
-					 const char *bearer, const struct err *why)
+typedef int bearer_fn(const struct gateway_token *t, char **out, struct err *e);
+
+/* A call without a token is refused by the gateway; why it has none is ours to say. request: of a call with one
+ * and nothing to follow; or NULL. */
+static struct grpc_rpc *start(struct gateway_link *k, bearer_fn *bearer_of,
+			      const struct grpc_rpc_config *cfg, const void *request,
+			      const struct grpc_rpc_ops *ops, void *user)
 {
 	struct grpc_rpc_config with = *cfg;
+	_cleanup_secret_ char *bearer = NULL;
+	struct h2_field field;
+	struct err why;
 
 	must(cfg->n == 0);
-	if (bearer == NULL) {
+	if (bearer_of(&k->gateway->token, &bearer, &why) == 0) {
+		field = (struct h2_field){STR("authorization"), str_of(bearer)};
+		with.metadata = &field;
+		with.n = 1;
+	} else {
 		log_warn("a call to the gateway has no token", "call=%s reason=%s", cfg->path,
-			 why->text);
-		return with;
+			 why.text);
 	}
-	*field = (struct h2_field){STR("authorization"), str_of(bearer)};
-	with.metadata = field;
-	with.n = 1;
-	return with;
+	return request != NULL ? grpc_rpc_call(k->channel, &with, request, ops, user)
+			       : grpc_rpc_start(k->channel, &with, ops, user);
 }
 
 struct grpc_rpc *gateway_rpc_start(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				   const struct grpc_rpc_ops *ops, void *user)
 {
-	_cleanup_secret_ char *bearer = NULL;
-	struct h2_field field;
-	struct err why;
-
-	(void)gateway_token_bearer(&k->gateway->token, &bearer, &why);
-	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
-	return grpc_rpc_start(k->channel, &with, ops, user);
+	return start(k, gateway_token_bearer, cfg, NULL, ops, user);
 }
 
 struct grpc_rpc *gateway_rpc_call(struct gateway_link *k, const struct grpc_rpc_config *cfg,
 				  const void *request, const struct grpc_rpc_ops *ops, void *user)
 {
-	_cleanup_secret_ char *bearer = NULL;
-	struct h2_field field;
-	struct err why;
-
-	(void)gateway_token_bearer(&k->gateway->token, &bearer, &why);
-	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
-	return grpc_rpc_call(k->channel, &with, request, ops, user);
+	return start(k, gateway_token_bearer, cfg, request, ops, user);
 }
 
 struct grpc_rpc *gateway_rpc_call_as_account(struct gateway_link *k,
 					     const struct grpc_rpc_config *cfg, const void *request,
 					     const struct grpc_rpc_ops *ops, void *user)
 {
-	_cleanup_secret_ char *bearer = NULL;
-	struct h2_field field;
-	struct err why;
-
-	(void)gateway_token_account_bearer(&k->gateway->token, &bearer, &why);
-	const struct grpc_rpc_config with = with_token(cfg, &field, bearer, &why);
-	return grpc_rpc_call(k->channel, &with, request, ops, user);
+	return start(k, gateway_token_account_bearer, cfg, request, ops, user);
 }
