@@ -297,6 +297,11 @@ def reachable(socket):
         process.terminate()
 
 
+def name_of(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        return f.read().rstrip("\n")
+
+
 @scene
 def clients_of_the_sshd():
     with reachable("@events"):
@@ -307,10 +312,10 @@ def clients_of_the_sshd():
 @scene
 def an_sshd_that_was_killed():
     with reachable(machine().path("ssh", "ssh.sock")) as process:
-        found = subprocess.run(
-            ["pgrep", "-P", str(process.pid), "-x", "openshell-sshd"], capture_output=True, text=True
-        )
-        os.kill(int(found.stdout), signal.SIGKILL)
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+            children = f.read().split()
+        (sshd,) = [pid for pid in children if name_of(pid) == "openshell-sshd"]
+        os.kill(int(sshd), signal.SIGKILL)
         process.until("CONFIG:DEGRADED [HIGH] SSH server gone")
 
 
