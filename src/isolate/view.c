@@ -85,7 +85,7 @@ static int make_name(int at, const struct view_node *n, mode_t mode)
 	}
 	if (mkdirat(at, n->name, 0700) < 0)
 		return -1;
-	_cleanup_close_ int fd = openat(at, n->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(at, n->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -1 : make_names(fd, n, mode);
 }
 
@@ -95,8 +95,7 @@ static int make_names(int at, const struct view_node *folder, mode_t mode)
 	for (const struct view_node *n = folder->first; n; n = n->next)
 		if (make_name(at, n, mode) < 0)
 			return -1;
-	/* by a name: fchmod takes no descriptor of a mount (O_PATH), and in the C library goes by a /proc then which may not
-	 * know this process */
+	/* by a name: fchmod takes no O_PATH descriptor, and in the C library goes by a /proc then which may not know us */
 	return fchmodat(at, ".", mode, 0);
 }
 
@@ -163,12 +162,9 @@ static int make_all_names(const struct making *m, struct err *e)
 {
 	/* who may not list them anyway is not told their names by a mode either, where there is no Landlock */
 	mode_t mode = m->view->enforced ? 0555 : 0111;
-	/* that of fsmount is one of O_PATH */
-	_cleanup_close_ int root = openat(m->new, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (root < 0 || make_names(root, &m->plan->root, mode) < 0)
-		return err_sys(e, "make names in a tmpfs");
-	return 0;
+	return make_names(m->new, &m->plan->root, mode) < 0 ? err_sys(e, "make names in a tmpfs")
+							    : 0;
 }
 
 static int fill_and_turn(const struct making *m, struct err *e)
