@@ -20,9 +20,6 @@
 #include "base/str.h"
 #include "base/util.h"
 
-static const char policy[] = "version: 1\n"
-			     "filesystem_policy: {include_workdir: false, read_only: [/]}\n";
-
 int now_main(int argc UNUSED, char **argv UNUSED)
 {
 	int64_t now = bench_us();
@@ -156,11 +153,13 @@ int start_main(int argc, char **argv)
 		die("usage: bench start BINARY TIMES");
 	must(n > 0);
 	self[n] = '\0';
-	_cleanup_free_ char *process =
-		xasprintf("process: {run_as_user: \"%u\", run_as_group: \"%u\"}\n",
-			  getuid() ? getuid() : 1000, getuid() ? getgid() : 1000);
-	if (fd < 0 || write(fd, policy, strlen(policy)) < 0 ||
-	    write(fd, process, strlen(process)) < 0)
+	/* with what is given to every program, as the policies of sandboxes are */
+	_cleanup_free_ char *policy =
+		xasprintf("version: 1\nfilesystem_policy: {include_workdir: false, "
+			  "read_only: [%s], read_write: [/tmp, /dev/null]}\n"
+			  "process: {run_as_user: \"%u\", run_as_group: \"%u\"}\n",
+			  self, getuid() ? getuid() : 1000, getuid() ? getgid() : 1000);
+	if (fd < 0 || write(fd, policy, strlen(policy)) < 0)
 		die("write %s: %s", file, strerror(errno));
 	close(fd);
 	char *wall[] = {argv[1],    "sandbox",     "--policy-data", file, "--network-mode",
