@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arguments.h"
 #include "base/version.h"
 #include "doors.h"
 
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 	const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 	const struct door *door = NULL;
 
+	arguments_are_at(argc, argv);
 	if (!strncmp(name, NAME_PREFIX, strlen(NAME_PREFIX)))
 		door = find(name + strlen(NAME_PREFIX));
 	if (door)

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/arguments.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "base/fds.h"
@@ -117,6 +118,7 @@ static void execute(char *const *argv, char *const *env)
 _Noreturn static void call(keeper_builtin_fn *run, char *const *argv, char *const *env)
 {
 	prctl(PR_SET_NAME, argv[0], 0, 0, 0);
+	arguments_replace(argv[0]);
 	fds_close_all_but(NULL, 0);
 	environ = (char **)env;
 	_exit(run(argv, env));
@@ -220,6 +222,8 @@ _Noreturn static void live(const struct keeper_config *c, int channel)
 	const int kept[] = {channel, c->confine.landlock_fd};
 	struct hello hello = {0};
 
+	/* not those that the supervisor was started with: all workloads may list them */
+	arguments_replace("nursery");
 	fds_close_all_but(kept, ARRAY_LEN(kept));
 	setsid();
 	hello.failed = confine_self(&c->confine, &hello.result) < 0;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/arguments.h"
 #include "base/fds.h"
 #include "base/str.h"
 #include "base/util.h"
@@ -93,6 +94,7 @@ static int be_init(void *arg)
 
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	prctl(PR_SET_NAME, "init", 0, 0, 0);
+	arguments_replace("init");
 	take_signals();
 	size_t n = make_proc(fds, &word.failed) == 0 ? FD_COUNT : 0;
 	if (fdpass_send(b->channel, &word, sizeof word, fds, n) < 0 || n == 0)

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "base/arguments.h"
 #include "base/str.h"
 #include "isolate/landlock.h"
 #include "keeper.h"
@@ -123,6 +124,36 @@ TEST(pids_init_is_left_alone_by_its_own_uid)
 
 	become_nobody();
 	init_is_left_alone(&c);
+}
+
+/* Those of this program's start, by the words 48 and 49 of its stat (proc(5)). */
+static void find_arguments(void)
+{
+	static char *argv[64];
+	unsigned long from = 0, to = 0;
+	int argc = 0;
+	FILE *f = fopen("/proc/self/stat", "re");
+
+	OK(f != NULL && fscanf(f, "%*d (%*[^)])") == 0);
+	for (int i = 3; i < 48; i++)
+		OK(fscanf(f, "%*s") == 0);
+	OK(fscanf(f, "%lu %lu", &from, &to) == 2);
+	fclose(f);
+	for (char *p = (char *)from; p < (char *)to && argc < 64; p += strlen(p) + 1)
+		argv[argc++] = p;
+	arguments_are_at(argc, argv);
+}
+
+TEST(pids_inside_show_no_arguments_of_the_supervisors)
+{
+	struct keeper_config c = plain(some_rung());
+
+	NOT_EMULATED("the place of arguments");
+	find_arguments();
+	start_alone(&c);
+	STREQ(said("tr -d '\\0' </proc/1/cmdline; echo; tr -d '\\0' </proc/2/cmdline", &status),
+	      "init\nnursery");
+	stop();
 }
 
 /* What is given, and a /proc of its own, is all that there is. */
