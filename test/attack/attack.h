@@ -140,8 +140,6 @@ extern struct cast cast;
 /* Finds them as an attacker would: by /proc; those who are not there are told. False, with a note, when somebody is
  * missing. */
 bool cast_find(void);
-/* A child of the keeper other than init and this workload, 0: there is none. */
-pid_t nursery_beside(pid_t workload);
 /* How many signals of this number the victim has heard. */
 int victim_heard(int signo);
 /* GOT when it hears one more than before within a moment. */

@@ -82,11 +82,6 @@ static pid_t child_of(pid_t parent, const char *name, pid_t other)
 	return found;
 }
 
-pid_t nursery_beside(pid_t workload)
-{
-	return child_of(parent_of_all, NULL, workload);
-}
-
 /* Those outside, by the numbers that they have there; once they are written down, which may take a while. */
 static void be_told_of_outsiders(void)
 {
@@ -131,7 +126,7 @@ bool cast_find(void)
 		cast.supervisor = parent_of(cast.keeper);
 	else
 		be_told_of_outsiders();
-	cast.nursery = nursery_beside(getpid());
+	cast.nursery = child_of(parent_of_all, NULL, getpid());
 	cast.victim = slurp(VICTIM_PID, text, sizeof text) > 0 ? atoi(text) : 0;
 	note("cannot find everybody: supervisor %d, keeper %d, nursery %d, victim %d",
 	     cast.supervisor, cast.keeper, cast.nursery, cast.victim);

@@ -3,13 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/nsfs.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <mqueue.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -65,6 +69,24 @@ static enum result read_each(const struct attempt *a)
 	return each(read_one, a->with);
 }
 
+/* Of those outside of the sandbox alone. */
+static enum result read_outsiders(const struct attempt *a)
+{
+	const pid_t all[] = {cast.supervisor, cast.keeper, cast.victim, cast.sshd, cast.session};
+	enum result r = ABSENT;
+
+	for (size_t i = 0; i < ARRAY_LEN(all) && r != GOT; i++)
+		if (all[i] > 0)
+			r = read_one(all[i], a->with);
+	return r;
+}
+
+/* Of the first process of the PID namespace, which may be the sandbox's own init. */
+static enum result read_first(const struct attempt *a)
+{
+	return read_one(1, a->with);
+}
+
 static enum result write_one(pid_t pid, const void *name)
 {
 	_cleanup_close_ int fd = open(path_in(pid, name), O_WRONLY | O_CLOEXEC);
@@ -91,6 +113,11 @@ static enum result follow_one(pid_t pid, const void *name)
 static enum result follow_each(const struct attempt *a)
 {
 	return each(follow_one, a->with);
+}
+
+static enum result follow_first(const struct attempt *a)
+{
+	return follow_one(1, a->with);
 }
 
 /* What is in a folder, and, where its entries are links, one of them must lead somewhere. */
@@ -185,6 +212,39 @@ static enum result count_victims(const struct attempt *a UNUSED)
 static enum result root_each(const struct attempt *a)
 {
 	return each(secret_by_root, a->with);
+}
+
+static enum result root_of_first(const struct attempt *a UNUSED)
+{
+	return secret_by_root(1, NULL);
+}
+
+/* ---- the PID namespace ---- */
+
+static enum result join_pids_one(pid_t pid, const void *with UNUSED)
+{
+	_cleanup_close_ int fd = open(path_in(pid, "ns/pid"), O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? no("open its ns/pid") : got_if(setns(fd, CLONE_NEWPID), "setns");
+}
+
+static enum result join_pids_each(const struct attempt *a)
+{
+	return each(join_pids_one, a->with);
+}
+
+static enum result parent_of_pids(const struct attempt *a UNUSED)
+{
+	_cleanup_close_ int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = own < 0 ? -1 : ioctl(own, NS_GET_PARENT);
+
+	return got_if(fd, "NS_GET_PARENT");
+}
+
+/* The old /proc lies below the sandbox's own, where it has one. */
+static enum result uncover(const struct attempt *a UNUSED)
+{
+	return got_if(umount2("/proc", MNT_DETACH), "umount2(/proc)");
 }
 
 /* ---- calls ---- */
@@ -446,9 +506,35 @@ static const struct attempt processes[] = {
 	 .against = LANDLOCK | VIEW | PIDS},
 	{.name = "proc-net",
 	 .what = "read the host's connections by /proc/PID/net of the supervisor",
-	 .try = read_each,
+	 .try = read_outsiders,
 	 .with = "net/dev",
 	 .against = PIDS},
+	{.name = "proc-comm",
+	 .what = "see that the supervisor, the keeper, the sshd or a process outside is there",
+	 .try = read_outsiders,
+	 .with = "comm",
+	 .against = PIDS},
+	{.name = "proc-cmdline",
+	 .what = "read what they were started with",
+	 .try = read_outsiders,
+	 .with = "cmdline",
+	 .against = PIDS},
+	{.name = "proc-uncover",
+	 .what = "take the own /proc away from over that of the host",
+	 .try = uncover},
+	{.name = "init-environ",
+	 .what = "read the environment of the first process",
+	 .try = read_first,
+	 .with = "environ"},
+	{.name = "init-ns", .what = "follow /proc/1/ns/pid", .try = follow_first, .with = "ns/pid"},
+	{.name = "init-root", .what = "read a file by /proc/1/root", .try = root_of_first},
+	{.name = "setns-pid",
+	 .what = "enter the PID namespace of any of them",
+	 .try = join_pids_each},
+	{.name = "pid-parent",
+	 .what = "take the PID namespace around the own one (NS_GET_PARENT)",
+	 .try = parent_of_pids,
+	 .uncontrolled = "the kernel shows it to nobody who is inside"},
 	{.name = "ptrace-attach",
 	 .what = "trace (PTRACE_ATTACH) any of them",
 	 .try = attach_each,
