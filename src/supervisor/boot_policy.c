@@ -25,7 +25,7 @@ enum { POLICY_ARENA_MAX = 16 << 20 };
 
 /* ---- calls ---- */
 
-static int get_config(struct boot *b, config_response **out, struct err *e)
+static int get_config(struct boot *b, bool retried, config_response **out, struct err *e)
 {
 	Openshell__Sandbox__V1__GetSandboxConfigRequest request =
 		OPENSHELL__SANDBOX__V1__GET_SANDBOX_CONFIG_REQUEST__INIT;
@@ -33,7 +33,7 @@ static int get_config(struct boot *b, config_response **out, struct err *e)
 		.method = "GetSandboxConfig",
 		.out = &openshell__sandbox__v1__get_sandbox_config_response__descriptor,
 		.request = &request,
-		.retried = true,
+		.retried = retried,
 	};
 	void *answer;
 
@@ -86,7 +86,7 @@ static int sync_policy(struct boot *b, const policy_message *policy, bool retrie
 	if (boot_call(b, &rpc, &answer, e) < 0)
 		return -1;
 	protobuf_c_message_free_unpacked(answer, NULL);
-	if (get_config(b, config, e) < 0)
+	if (get_config(b, true, config, e) < 0)
 		return -1;
 	return (*config)->policy != NULL
 		       ? 0
@@ -221,11 +221,28 @@ static void enrich(struct boot *b, config_response **config)
 	boot_say(b, BOOT_DIFFERS, "", 0);
 }
 
+/* A policy that is a file's is the whole policy: what is asked for is what else there is, and may come later. */
+static void ask_for_settings(struct boot *b)
+{
+	config_response none = OPENSHELL__SANDBOX__V1__GET_SANDBOX_CONFIG_RESPONSE__INIT;
+	config_response *config = NULL;
+	struct err why;
+
+	if (get_config(b, false, &config, &why) < 0)
+		boot_tell(b, "degraded", OCSF_LOW,
+			  "Settings not fetched: the gateway is asked again [reason:%s]", why.text);
+	boot_say_message(b, BOOT_CONFIG, config != NULL ? config : &none);
+}
+
 int boot_policy(struct boot *b, struct err *e)
 {
 	config_response *config = NULL;
 
-	if (get_config(b, &config, e) < 0 ||
+	if (b->config->by_file) {
+		ask_for_settings(b);
+		return 0;
+	}
+	if (get_config(b, true, &config, e) < 0 ||
 	    (config->policy == NULL && discover(b, &config, e) < 0))
 		return -1;
 	enrich(b, &config);

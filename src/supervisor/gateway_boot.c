@@ -153,7 +153,9 @@ static int hear_config(struct listening *l, struct str s, struct err *e)
 		return garbled(e);
 	l->out->config = openshell__sandbox__v1__get_sandbox_config_response__unpack(
 		NULL, s.n, (const uint8_t *)s.p);
-	return l->out->config != NULL && l->out->config->policy != NULL ? 0 : garbled(e);
+	return l->out->config != NULL && (l->out->config->policy != NULL || l->config->by_file)
+		       ? 0
+		       : garbled(e);
 }
 
 static int hear_differs(struct listening *l, struct str s UNUSED, struct err *e UNUSED)

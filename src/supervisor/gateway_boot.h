@@ -24,10 +24,13 @@ struct gateway_boot_config {
 	const char *sandbox_id;
 	const char
 		*sandbox_name; /* "": a policy that is found here cannot be given to the gateway */
+	/* The policy is a file's: the gateway is asked for its settings, and for nothing that the start depends on. */
+	bool by_file;
 };
 
 struct gateway_boot {
-	Openshell__Sandbox__V1__GetSandboxConfigResponse *config; /* with a policy */
+	Openshell__Sandbox__V1__GetSandboxConfigResponse
+		*config; /* with a policy, unless that is a file's */
 	/* The gateway did not take what was added to its policy: what is in force is not what it has. */
 	bool differs;
 	struct variables variables; /* of providers */

@@ -134,6 +134,16 @@ static void keep(struct policy_watch *w, config_response *c)
 	w->known = c;
 }
 
+static void follow(struct policy_watch *w, const config_response *c, bool other, bool newer)
+{
+	if (other)
+		reload(w, c);
+	else if (!w->settled)
+		settle(w, c);
+	else if (newer)
+		acknowledge(w, c);
+}
+
 static void hear(struct policy_watch *w, const config_response *c)
 {
 	const config_response *known = w->known;
@@ -153,12 +163,8 @@ static void hear(struct policy_watch *w, const config_response *c)
 	}
 	if (environment)
 		w->config.environment_changed(w->config.owner);
-	if (other)
-		reload(w, c);
-	else if (!w->settled)
-		settle(w, c);
-	else if (newer)
-		acknowledge(w, c);
+	if (!w->config.by_file)
+		follow(w, c, other, newer);
 	w->settled = true;
 	if (changed || newer)
 		keep(w, gateway_message_copy(c));

@@ -24,6 +24,9 @@ struct policy_watch_config {
 	int64_t interval_ms;
 	struct settings settings;
 	struct policy **policy; /* what is in force, to be replaced */
+	/* … but for one that is a file's: the gateway's is then neither put in force nor acknowledged, and what is followed
+	 * is the rest (contract 1.8). */
+	bool by_file;
 	/* What is known from the boot: whether what is in force differs from what the gateway has, and why its
 	 * policy could not be put in force (code 0: it was). */
 	bool differs;

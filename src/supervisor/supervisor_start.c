@@ -59,11 +59,6 @@ void supervisor_open_events(struct supervisor *s)
 	s->events = ocsf_new(&options);
 	ocsf_set_json(s->events, s->o->ocsf_json);
 	ocsf_divert_log(s->events);
-	if (sandbox_options_gateway(s->o) && !str_empty(s->o->policy_data))
-		tell_config(s->events, "skipped", OCSF_MEDIUM,
-			    "Gateway not called: the policy is a local file "
-			    "[endpoint:%s]",
-			    s->o->endpoint);
 	if (!s->o->identity_relaxed &&
 	    caller_identity_relaxed(getenv("OPENSHELL_NETWORK_BINARY_IDENTITY")))
 		tell_config(s->events, "skipped", OCSF_MEDIUM,
@@ -189,12 +184,14 @@ int supervisor_start_proxy(struct supervisor *s, struct err *e)
 	return proxy_start(&s->proxy, &config, steal_fd(&s->wall.started.listener), e);
 }
 
-/* A policy that is given as a file is the whole policy, whether a gateway is named or not. */
+/* A policy that is given as a file is the whole policy, whether a gateway is named or not: that has the rest. */
 int supervisor_configure(struct supervisor *s, struct err *e)
 {
-	if (!str_empty(s->o->policy_data) || !sandbox_options_gateway(s->o))
+	bool by_file = !str_empty(s->o->policy_data);
+
+	if (!sandbox_options_gateway(s->o))
 		gateway_token_forget();
 	else if (uplink_configure(&s->uplink, s->o, s->events, e) < 0)
 		return -1;
-	return prepare(&s->prepared, s->o, s->uplink.boot.config, s->events, e);
+	return prepare(&s->prepared, s->o, by_file ? NULL : s->uplink.boot.config, s->events, e);
 }

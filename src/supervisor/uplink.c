@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "supervisor/tell.h"
 #include "supervisor/uplink.h"
 
@@ -17,13 +18,21 @@ int uplink_configure(struct uplink *u, const struct sandbox_options *o, struct o
 	uuid_random(u->instance_id);
 	if (gateway_init(&u->gateway, o->endpoint, e) < 0)
 		return -1;
-	tell_config(events, "loading", OCSF_INFORMATIONAL,
-		    "Fetching sandbox policy from the gateway [endpoint:%s]", o->endpoint);
+	bool by_file = !str_empty(o->policy_data);
+	if (by_file)
+		tell_config(
+			events, "skipped", OCSF_INFORMATIONAL,
+			"Gateway's policy not followed: the policy is a local file [endpoint:%s]",
+			o->endpoint);
+	else
+		tell_config(events, "loading", OCSF_INFORMATIONAL,
+			    "Fetching sandbox policy from the gateway [endpoint:%s]", o->endpoint);
 	const struct gateway_boot_config config = {
 		.gateway = &u->gateway,
 		.events = events,
 		.sandbox_id = o->sandbox_id,
 		.sandbox_name = o->sandbox,
+		.by_file = by_file,
 	};
 	if (gateway_boot(&u->boot, &config, e) < 0)
 		return -1;
@@ -59,6 +68,7 @@ static void watch_policy(struct uplink *u, struct loop *l, struct prepared *p)
 			1000,
 		.settings = {.events = u->events, .ocsf_json = u->options->ocsf_json},
 		.policy = &p->policy,
+		.by_file = !str_empty(u->options->policy_data),
 		.differs = u->boot.differs,
 		.refused = p->refused,
 		.environment_changed = environment_changed,

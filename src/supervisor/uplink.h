@@ -1,7 +1,7 @@
 /*
  * What a sandbox has with its gateway, in the order of its life (supervisor contract 1.9, 1.10): its configuration
  * before the wall, the session and the policy's changes while its main process runs, the report of how that ended. Called by supervisor*.c;
- * where no gateway is named, or the policy is a local file, it is not used.
+ * where no gateway is named it is not used.
  */
 #ifndef OPENSHELL_SUPERVISOR_UPLINK_H
 #define OPENSHELL_SUPERVISOR_UPLINK_H

@@ -646,8 +646,12 @@ def an_image_that_would_relax_it():
 
 @scene
 def a_gateway_beside_a_policy():
-    gateway = {"OPENSHELL_SANDBOX_ID": "id", "OPENSHELL_ENDPOINT": "http://192.0.2.1:8080"}
-    run("/bin/true", env=gateway)
+    """Which does not answer."""
+    gateway = {"OPENSHELL_SANDBOX_ID": "id", "OPENSHELL_ENDPOINT": "http://127.0.0.1:9", "OPENSHELL_SANDBOX_TOKEN": "t"}
+    with started("/bin/sleep", "60", env=gateway) as process:
+        process.until("NET:FAIL [LOW] [reason:supervisor session failed")
+        # once to end what runs, and again for who waits for the gateway to know of it
+        eventually(lambda: process.send_signal(signal.SIGTERM) or process.poll() is not None)
 
 
 @scene

@@ -51,12 +51,13 @@ class WithGateway:
         self.addCleanup(made.stop)
         return made
 
-    def begin(self, to, script=LONG, environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"),), url=None, wrapper=(), **how):
-        """A sandbox of that gateway; its lines on stderr are gathered in said."""
+    def begin(self, to, script=LONG, environment=(("OPENSHELL_SANDBOX_TOKEN", "token-1"),), url=None, wrapper=(), by_file=False, **how):
+        """A sandbox of that gateway; its lines on stderr are gathered in said. by_file: its policy is a file's."""
         options = "--sandbox-id", ID, "--sandbox", "name", "--openshell-endpoint", url or to.url
         words = self.words(SHELL, "-c", script, options=options, **how)
-        at = words.index("--policy-data")
-        del words[at : at + 2]
+        if not by_file:
+            at = words.index("--policy-data")
+            del words[at : at + 2]
         at = words.index(self.machine.binary)
         words[at:at] = [f"{k}={v}" for k, v in environment]
         pipe = subprocess.PIPE

@@ -429,3 +429,55 @@ class PolicyTest(Reload, RootPocket, unittest.TestCase):
         self.said(to, (2, "LOADED", ""), (version, "LOADED", ""))
         self.assertEqual([call for call, _ in to.calls].count("ReportPolicyStatus"), 5)
         self.finish(process)
+
+
+class FileTest(WithGateway, RootPocket, unittest.TestCase):
+    """The policy is a file's, which the gateway does not replace; what else it has is followed."""
+
+    def test_all_but_the_policy(self):
+        to = self.gateway()
+        other = policy_of(self.machine, self.user)
+        other.network_policies["server"].endpoints[0].port = 1
+        to.set_config(policy=other)
+        to.environment.environment["OWN_KEY"] = "secret"
+        get = f"{self.machine.program} get http://{self.server.allowed}/"
+        process = self.begin(
+            to,
+            f"{get}; env; sleep 3; {get}; exec sleep 60",
+            environment=(TOKEN, ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")),
+            by_file=True,
+        )
+        self.until(process, "CONFIG:SKIPPED [INFO] Gateway's policy not followed: the policy is a local file")
+        self.accepted(to, process)
+        to.set_settings(own="text")
+        self.until(process, "CONFIG:ENABLED [INFO] Setting added [key:own]")
+        other.network_policies["server"].endpoints[0].host = "*"  # which makes no sense
+        to.set_config(policy=other)
+        self.until(process, "policy_changed:true")
+        time.sleep(3)
+        self.finish(process)
+        out = process.stdout.read()
+        found = [json.loads(line)["status"] for line in out.splitlines() if line.startswith("{")]
+        self.assertEqual(found, [200, 200])
+        self.assertIn("OWN_KEY=", out)
+        self.assertNotIn("secret", out)
+        self.assertEqual((to.statuses, to.updates, len(to.exits)), ([], [], 1))
+        self.assertFalse(any("Policy rejected" in line for line in process.said))
+
+    def test_a_gateway_that_comes_later(self):
+        to = self.gateway()
+        to.stop()
+        process = self.begin(
+            to,
+            "echo begun; exec sleep 60",
+            environment=(TOKEN, ("OPENSHELL_POLICY_POLL_INTERVAL_SECS", "1")),
+            by_file=True,
+        )
+        self.assertEqual(process.stdout.readline(), "begun\n")
+        self.until(process, "CONFIG:DEGRADED [LOW] Settings not fetched: the gateway is asked again [reason:")
+        to.set_settings(own="text")
+        to.start()
+        self.accepted(to, process)
+        self.until(process, "CONFIG:ENABLED [INFO] Setting added [key:own]")
+        self.finish(process)
+        self.assertEqual((to.statuses, len(to.exits)), ([], 1))
