@@ -26,7 +26,8 @@ int view_leave(struct err *e)
 		return err_sys(e, "unshare(NEWNS)");
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return err_sys(e, "keep mounts from going out");
-	return 0;
+	/* whoever is forked between now and then goes along to the new root, and holds nothing of the old one */
+	return chdir("/") < 0 ? err_sys(e, "chdir /") : 0;
 }
 
 /* ---- calls that the C library does not have ---- */

@@ -30,7 +30,7 @@ struct view {
 };
 
 /* Leaves for a mount namespace of the caller's own, a copy of the one that it is in. What is mounted outside later
- * comes in, nothing goes out. Needs CAP_SYS_ADMIN in the caller's user namespace. */
+ * comes in, nothing goes out. Makes / the working directory. Needs CAP_SYS_ADMIN in the caller's user namespace. */
 int view_leave(struct err *e);
 
 /*

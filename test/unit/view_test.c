@@ -409,6 +409,34 @@ TEST(view_follows_what_is_mounted_later)
 	OK(umount(at("rw/mounted")) == 0);
 }
 
+/* Who was there before the view goes along: the sandbox's init. */
+TEST(view_is_that_of_those_forked_before)
+{
+	char path[32], name[PATH_MAX] = "", byte;
+	struct stat ours, its;
+	int hold[2];
+
+	need_root();
+	make_world();
+	OK(chdir(at("out")) == 0 && pipe(hold) == 0);
+	EQ(view_leave(&why), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(hold[1]);
+		_exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	OK(view_enter(usual(true), NULL, &shown, &why) == 0 && shown.code == 0);
+	for (size_t i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "/proc/%d/%s", pid, i ? "root" : "cwd");
+		OK(readlink(path, name, sizeof name - 1) == 1);
+		STREQ(name, "/");
+		OK(stat(path, &its) == 0 && stat("/", &ours) == 0);
+		OK(its.st_dev == ours.st_dev && its.st_ino == ours.st_ino);
+	}
+	close(hold[1]);
+	OK(waitpid(pid, NULL, 0) == pid);
+}
+
 /* By its number a supervisor finds what program a connection is of: the same name as without a view. */
 TEST(view_leaves_programs_their_names)
 {
