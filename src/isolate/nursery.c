@@ -69,11 +69,20 @@ static int read_text(int fd, struct nursery_text *out, struct err *e)
 	return nursery_text_read(p, n, out, e);
 }
 
+/* A folder would be a way to all that lies around it, past the view. */
 static int set_stdio(const struct fdpass *fds, bool terminal, struct err *e)
 {
-	for (int i = 0; i < 3; i++)
-		if (dup2(fds->fd[ORDER_STDIO + i], i) < 0)
+	for (int i = 0; i < 3; i++) {
+		int fd = fds->fd[ORDER_STDIO + i];
+		struct stat st;
+
+		if (fstat(fd, &st) < 0)
+			return err_sys(e, "look at a standard stream");
+		if (S_ISDIR(st.st_mode))
+			return err_set(e, EISDIR, "a standard stream is a folder");
+		if (dup2(fd, i) < 0)
 			return err_sys(e, "dup2");
+	}
 	if (terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
 		return err_sys(e, "take the terminal");
 	return 0;

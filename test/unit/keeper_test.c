@@ -293,6 +293,24 @@ TEST(keeper_gives_no_other_descriptors)
 	stop();
 }
 
+/* By which a workload would come to what lies above it, and nobody gave that. */
+TEST(keeper_gives_no_folder_as_a_stream)
+{
+	char *argv[] = {"true", NULL};
+	_cleanup_close_ int folder = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct keeper_spawn what = {
+		.argv = argv, .env = plain_env, .cwd = "/", .stdio = {0, folder, 2}};
+	struct try t = TRY;
+	struct err e;
+
+	start(RUNG_HOST);
+	OK(keeper_spawn(rig.keeper, &what, &t.call, &e) == 0);
+	AWAIT(t.done);
+	EQ(t.result, -1);
+	EQ(t.why.code, EISDIR);
+	stop();
+}
+
 TEST(keeper_gives_a_terminal)
 {
 	char *argv[] = {"sh", "-c", "echo here >/dev/tty; exit 3", NULL};
