@@ -95,6 +95,7 @@ class RestrictedPodTest(Pod, Observed, unittest.TestCase):
     """The admission would refuse a pod that asks for more."""
 
     fails = NOT_ALLOWED
+    not_alone = {"host": r"unshare\(NEWNS\): Operation not permitted"}
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     context = {
         "runAsUser": 1000,

@@ -204,6 +204,32 @@ class Life:
         self.assertIn("CONFIG:FAILED [CRIT] Sandbox lost its keeper", said)
         eventually(lambda: not marked("sleep 1003"), "all is gone", seconds=30)
 
+    def test_init_is_killed(self):
+        """It has no right itself, and its end, which nobody inside can bring about, is the end of all."""
+        process = self.start(SHELL, "-c", "echo up; kill -9 1 2>/dev/null; echo still up; setsid sleep 1008 & sleep 1008")
+        self.assertEqual([process.stdout.readline(), process.stdout.readline()], ["up\n", "still up\n"])
+        keeper = [pid for pid in processes() if self.parent(pid) == process.pid]
+        status = [self.status(pid) for pid in processes() if self.parent(pid) in keeper]
+        init = [s for s in status if s["Name"] == "init"]
+        if not init:
+            process.send_signal(signal.SIGTERM)
+            self.assertIn("CONFIG:DEGRADED [LOW] No PID namespace of the sandbox's own", process.communicate(timeout=30)[1])
+            return
+        self.assertEqual((init[0]["CapPrm"], init[0]["NoNewPrivs"], init[0]["Seccomp"]), ("0" * 16, "1", "2"))
+        os.kill(int(init[0]["Pid"]), signal.SIGKILL)
+        _, said = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(said, r"CONFIG:FAILED \[CRIT\] Sandbox lost its keeper, .* \[reason:the first process of its PID namespace has ended")
+        self.assertEqual(marked("sleep 1008"), [])
+
+    @staticmethod
+    def status(pid):
+        try:
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                return dict(line.rstrip("\n").split(":\t", 1) for line in f)
+        except OSError:
+            return {"Name": ""}
+
     @staticmethod
     def parent(pid):
         try:
