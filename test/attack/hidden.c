@@ -56,7 +56,7 @@ static enum result free_space(const struct attempt *a UNUSED)
 {
 	struct statfs s;
 
-	return got_if(statfs(TOP "/covered", &s), "statfs");
+	return got_if(statfs(TOP "/outside/folder", &s), "statfs");
 }
 
 /* A mount that is nowhere near what is given. */
