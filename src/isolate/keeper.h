@@ -114,6 +114,9 @@ int keeper_start(struct keeper **out, const struct keeper_config *config,
 
 pid_t keeper_pid(const struct keeper *k);
 
+/* A child of ours that is not of the sandbox: it is not killed with what falls to us when the keeper dies. 0: nobody. */
+void keeper_spare(struct keeper *k, pid_t pid);
+
 struct keeper_events {
 	/* A workload has ended; status as by waitpid. Its pid is free from now on. (It may be one that
 	 * nobody was told of: keeper_cancel came too late.) */

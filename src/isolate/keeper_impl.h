@@ -129,8 +129,8 @@ enum { KEEPER_NOBODY = -1 };
 int keeper_kill(uid_t as, pid_t pid, int signo);
 
 /* Kills every child of this process, and what falls to it by that, until there is none or ms are over.
- * True when there is none. It must be a subreaper. Needs proc, a descriptor of /proc; without it, or where it is that
- * of another PID namespace, it waits until they have ended by themselves. */
-bool keeper_kill_all(int proc, uid_t as, int ms);
+ * True when there is none, but for the one that is spared (0: nobody). It must be a subreaper. Needs proc, a descriptor of
+ * /proc; without it, or where it is that of another PID namespace, it waits until they have ended by themselves. */
+bool keeper_kill_all(int proc, uid_t as, pid_t spared, int ms);
 
 #endif

@@ -316,7 +316,7 @@ _Noreturn static void kill_all(struct inside *k, const struct keeper_config *c)
 	pid_space_end(&k->space, workloads_uid(c));
 	/* also where no /proc tells who there is */
 	workloads_kill(&k->workloads);
-	if (!keeper_kill_all(k->proc, workloads_uid(c), END_MS))
+	if (!keeper_kill_all(k->proc, workloads_uid(c), 0, END_MS))
 		_exit(1);
 	_exit(over ? KEEPER_INIT_ENDED : 0);
 }

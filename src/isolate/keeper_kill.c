@@ -60,18 +60,34 @@ static char *read_text(int folder, const char *path)
 	return steal(&text);
 }
 
+/* What is under way. */
+struct killing {
+	int proc;
+	uid_t as;
+	pid_t spared;
+	size_t n; /* whom it found */
+};
+
+static void kill_child(struct killing *k, pid_t pid)
+{
+	if (pid == k->spared)
+		return;
+	keeper_kill(k->as, pid, SIGKILL);
+	k->n++;
+}
+
 /* The children of one thread, as the kernel lists them. False where it does not (CONFIG_PROC_CHILDREN). */
-static bool kill_children_of(int proc, const char *thread, uid_t as)
+static bool kill_children_of(struct killing *k, const char *thread)
 {
 	_cleanup_free_ char *path = xasprintf("self/task/%s/children", thread);
-	_cleanup_free_ char *text = read_text(proc, path);
+	_cleanup_free_ char *text = read_text(k->proc, path);
 	char *end;
 	long pid;
 
 	if (!text)
 		return false;
 	for (char *at = text; (pid = strtol(at, &end, 10)) > 0; at = end)
-		keeper_kill(as, (pid_t)pid, SIGKILL);
+		kill_child(k, (pid_t)pid);
 	return true;
 }
 
@@ -114,28 +130,28 @@ static void close_folder(DIR **d)
 }
 
 /* The first thread's are all that there are, mostly; and to look there takes one descriptor only. */
-static bool kill_listed(int proc, uid_t as)
+static bool kill_listed(struct killing *k)
 {
 	char first[16];
 	const char *thread;
 
 	snprintf(first, sizeof first, "%d", getpid());
-	bool listed = kill_children_of(proc, first, as);
-	_cleanup_(close_folder) DIR *d = open_folder(proc, "self/task");
+	bool listed = kill_children_of(k, first);
+	_cleanup_(close_folder) DIR *d = open_folder(k->proc, "self/task");
 	while ((thread = next_number(d)) != NULL)
 		if (!streq(thread, first))
-			listed = kill_children_of(proc, thread, as) || listed;
+			listed = kill_children_of(k, thread) || listed;
 	return listed;
 }
 
-static void kill_found(int proc, uid_t as)
+static void kill_found(struct killing *k)
 {
-	_cleanup_(close_folder) DIR *d = open_folder(proc, ".");
+	_cleanup_(close_folder) DIR *d = open_folder(k->proc, ".");
 	const char *pid;
 
 	while ((pid = next_number(d)) != NULL)
-		if (is_child(proc, pid))
-			keeper_kill(as, atoi(pid), SIGKILL);
+		if (is_child(k->proc, pid))
+			kill_child(k, atoi(pid));
 }
 
 /* Whether /proc has our numbers, and not those of an outer PID namespace. */
@@ -157,16 +173,27 @@ static bool reap(void)
 	return pid >= 0 || errno != ECHILD;
 }
 
-bool keeper_kill_all(int proc, uid_t as, int ms)
+/* False when there was nobody to be killed. */
+static bool kill_children(struct killing *k)
 {
+	k->n = 0;
+	if (!kill_listed(k))
+		kill_found(k);
+	return k->n > 0;
+}
+
+bool keeper_kill_all(int proc, uid_t as, pid_t spared, int ms)
+{
+	struct killing k = {.proc = proc, .as = as, .spared = spared};
 	const struct timespec pause = {.tv_nsec = 1000000};
 	int64_t end = mono_ms() + ms;
 
 	while (reap()) {
 		if (mono_ms() >= end)
 			return false;
-		if (is_ours(proc) && !kill_listed(proc, as))
-			kill_found(proc, as);
+		/* what was below the last of them was ours before that was reaped */
+		if (is_ours(proc) && !kill_children(&k) && spared > 0)
+			return true;
 		nanosleep(&pause, NULL);
 	}
 	return true;

@@ -7,7 +7,8 @@
 struct keeper {
 	pid_t pid; /* 0: it is gone */
 	int channel;
-	uid_t as; /* whom workloads are, for keeper_kill */
+	uid_t as;     /* whom workloads are, for keeper_kill */
+	pid_t spared; /* keeper_spare; 0: nobody */
 	uint32_t last_id;
 	struct list calls; /* struct keeper_call, those under way */
 	unsigned n_calls;

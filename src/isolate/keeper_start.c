@@ -100,6 +100,11 @@ pid_t keeper_pid(const struct keeper *k)
 	return k->pid;
 }
 
+void keeper_spare(struct keeper *k, pid_t pid)
+{
+	k->spared = pid;
+}
+
 /* Waits for it, that long. False when it is there still. */
 static bool await_end(pid_t pid, int *status, int ms)
 {
@@ -136,7 +141,7 @@ int keeper_bury(struct keeper *k)
 	/* what it could not end any more is ours now */
 	if (status != 0) {
 		_cleanup_close_ int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		keeper_kill_all(proc, k->as, END_MS);
+		keeper_kill_all(proc, k->as, k->spared, END_MS);
 	}
 	return status;
 }

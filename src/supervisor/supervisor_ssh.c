@@ -25,6 +25,7 @@ static int listen_at(struct supervisor *s, const char *socket, struct err *e)
 
 	if (sshd_start(&s->sshd, &config, e) < 0)
 		return -1;
+	keeper_spare(s->wall.keeper, sshd_pid(s->sshd));
 	s->ssh_socket = xstrdup(socket);
 	tell_ssh_listen(s->events, socket);
 	return 0;
@@ -75,6 +76,8 @@ static void sshd_gone(void *owner, const struct err *why)
 {
 	struct supervisor *s = owner;
 
+	if (s->wall.keeper != NULL)
+		keeper_spare(s->wall.keeper, 0);
 	if (s->state == ENDING)
 		return;
 	tell_config(s->events, "degraded", OCSF_HIGH,

@@ -162,6 +162,21 @@ class SshRootPocketTest(Ssh, door.RootPocket, unittest.TestCase):
             relay.close()
         eventually(lambda: self.ssh("true").returncode == 0)
 
+    def test_the_keeper_is_killed(self):
+        """All inside ends at once; clients hear that in order, and the gateway gets a code."""
+        command = self.start("sandbox@sandbox", "echo up; exec sleep 1000")
+        attached = self.start("sandbox@sandbox", "openshell-main", flags=("-s",))
+        self.assertEqual(command.stdout.readline(), b"up\n")
+        self.assertEqual(attached.stdout.readline(), b"begun\n")
+        sandbox = below(self.process.pid)
+        (keeper,) = [pid for pid, of in parents() if of == self.process.pid and name_of(pid) != "openshell-sshd"]
+        os.kill(keeper, signal.SIGKILL)
+        self.assertEqual(command.wait(MINUTE), 128 + signal.SIGKILL, command.stderr.read())
+        self.assertEqual(attached.wait(MINUTE), 1, attached.stderr.read())
+        self.ended(self.process, 1)
+        self.assertEqual([report.exit_code for report in self.to.exits], [1])
+        eventually(lambda: not any(exists(pid) for pid in sandbox))
+
     def test_the_sshd_is_killed(self):
         """What runs goes on, its end is told, and what is said comes through; but the gateway knows that it is not ready."""
         client = self.start("sandbox@sandbox", "echo up; cat")

@@ -394,17 +394,38 @@ TEST_WITHIN(keeper_ends_what_forks_and_runs, 30)
 	nobody_left(fds[0]);
 }
 
+TEST(keeper_that_dies_takes_all_but_who_is_spared)
+{
+	int fds[2], s;
+	pid_t spared = fork();
+
+	if (spared == 0) {
+		pause();
+		_exit(0);
+	}
+	start(RUNG_HOST);
+	OK(pipe2(fds, O_CLOEXEC) == 0);
+	shell("(sleep 1000 &) ; exec sleep 1000", fds[1]);
+	close(fds[1]);
+	keeper_spare(rig.keeper, spared);
+	OK(kill(keeper_pid(rig.keeper), SIGKILL) == 0);
+	keeper_free(rig.keeper);
+	nobody_left(fds[0]);
+	EQ(waitpid(spared, &s, WNOHANG), 0);
+	OK(kill(spared, SIGKILL) == 0);
+}
+
 TEST(keeper_finds_children_without_the_kernels_list)
 {
-	int s, proc = open("/proc", O_PATH | O_CLOEXEC);
+	struct killing k = {.proc = open("/proc", O_PATH | O_CLOEXEC), .as = (uid_t)KEEPER_NOBODY};
+	int s;
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		prctl(PR_SET_NAME, "a) S 1 (b");
 		pause();
 	}
-	while (!is_child(proc, "self") &&
-	       (kill_found(proc, (uid_t)KEEPER_NOBODY), waitpid(pid, &s, WNOHANG)) == 0)
+	while (!is_child(k.proc, "self") && (kill_found(&k), waitpid(pid, &s, WNOHANG)) == 0)
 		usleep(1000);
 	EQ(WTERMSIG(s), SIGKILL);
 }
