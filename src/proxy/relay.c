@@ -53,10 +53,12 @@ static void take_request(struct forward *f, bool readable)
 		buf_consume(&s->in, used);
 		if (r != BODY_BAD)
 			continue;
-		if (f->answering || s->out.n > 0)
+		if (f->answering || s->out.n > 0) {
 			forward_abort(f, "the body of the request is malformed");
-		else
+		} else {
+			report_fail(&s->egress, "the body of the request is malformed");
 			forward_refuse(f, 400, "bad_request", "its body is malformed");
+		}
 		return;
 	}
 }

@@ -108,6 +108,23 @@ TEST(who_waits_to_continue_is_told_by_the_server)
 	finish();
 }
 
+TEST(a_body_that_cannot_be_read_ends_both_sides)
+{
+	begin(POLICY);
+	int listener = listen_on(SERVER, 80);
+	int client = say("PUT http://server.test/ HTTP/1.1\r\nHost: server.test\r\n"
+			 "Transfer-Encoding: chunked\r\n\r\n");
+	int server = accept_from(listener);
+	hear(server, "PUT / HTTP/1.1\r\nHost: server.test\r\nTransfer-Encoding: chunked\r\n"
+		     "Via: 1.1 openshell-sandbox\r\n\r\n");
+	say_on(client, "this is no length\r\n");
+	HAS(hear_all(client), "{\"error\":\"bad_request\",\"detail\":\"its body is malformed\"}");
+	STREQ(hear_all(server), "");
+	event("NET:FAIL [LOW] /bin/tool(42) -> server.test:80/tcp [policy:net engine:opa] "
+	      "[reason:the body of the request is malformed]");
+	finish();
+}
+
 /* A server that has heard enough: the body is not waited for. */
 TEST(a_response_before_the_whole_request_ends_the_connection)
 {
