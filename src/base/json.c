@@ -83,7 +83,7 @@ bool json_bool(const cJSON *o, const char *key, bool fallback)
 	return cJSON_IsBool(j) ? cJSON_IsTrue(j) : fallback;
 }
 
-static cJSON *made(cJSON *j)
+cJSON *json_made(cJSON *j)
 {
 	if (j == NULL)
 		die("out of memory");
@@ -92,22 +92,22 @@ static cJSON *made(cJSON *j)
 
 cJSON *json_object(void)
 {
-	return made(cJSON_CreateObject());
+	return json_made(cJSON_CreateObject());
 }
 
 cJSON *json_array(void)
 {
-	return made(cJSON_CreateArray());
+	return json_made(cJSON_CreateArray());
 }
 
 cJSON *json_new_str(const char *value)
 {
-	return made(cJSON_CreateString(value));
+	return json_made(cJSON_CreateString(value));
 }
 
 cJSON *json_copy(const cJSON *j)
 {
-	return made(cJSON_Duplicate(j, 1));
+	return json_made(cJSON_Duplicate(j, 1));
 }
 
 cJSON *json_put(cJSON *o, const char *key, cJSON *value)
@@ -136,12 +136,12 @@ cJSON *json_put_str(cJSON *o, const char *key, const char *value)
 
 cJSON *json_put_int(cJSON *o, const char *key, int64_t value)
 {
-	return json_put(o, key, made(cJSON_CreateNumber((double)value)));
+	return json_put(o, key, json_made(cJSON_CreateNumber((double)value)));
 }
 
 cJSON *json_put_bool(cJSON *o, const char *key, bool value)
 {
-	return json_put(o, key, made(cJSON_CreateBool(value)));
+	return json_put(o, key, json_made(cJSON_CreateBool(value)));
 }
 
 cJSON *json_add(cJSON *array, cJSON *value)

@@ -55,6 +55,8 @@ cJSON *json_add_object(cJSON *array);
 cJSON *json_add_str(cJSON *array, const char *value);
 /* A deep copy; the caller's. */
 cJSON *json_copy(const cJSON *j);
+/* What cJSON has made, the caller's; without memory it ends the program. */
+cJSON *json_made(cJSON *j);
 /* A string value; the caller's. */
 cJSON *json_new_str(const char *value);
 

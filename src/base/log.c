@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -47,6 +48,21 @@ int log_level_parse(const char *name, enum log_level *out, struct err *e)
 		}
 	}
 	return err_set(e, EINVAL, "log level '%s' is none of error, warn, info, debug", name);
+}
+
+int log_level_choose(const char *name, enum log_level *out, struct err *e)
+{
+	struct str rest = str_of(getenv("RUST_LOG"));
+	struct err ignored;
+
+	if (log_level_parse(name, out, e) < 0)
+		return -1;
+	while (rest.p != NULL) {
+		_cleanup_free_ char *item = str_dup(str_trim(str_cut(&rest, ',')));
+		if (log_level_parse(item, out, &ignored) == 0)
+			break;
+	}
+	return 0;
 }
 
 int log_format_parse(const char *name, enum log_format *out, struct err *e)

@@ -45,6 +45,9 @@ void log_set_format(enum log_format format);
 
 /* "error", "warn", "info", "debug" (and "trace", which is debug here), in either case. */
 int log_level_parse(const char *name, enum log_level *out, struct err *e);
+/* The same of an option's value; but RUST_LOG, which operators of the peers know, wins where it has a level for
+ * everything. Those that it has for parts (warn,h2=error) mean nothing here. */
+int log_level_choose(const char *name, enum log_level *out, struct err *e);
 /* "text" or "json". */
 int log_format_parse(const char *name, enum log_format *out, struct err *e);
 

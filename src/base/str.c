@@ -210,6 +210,22 @@ bool str_is_utf8(struct str s)
 	return str_utf8_prefix(s, s.n).n == s.n;
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int str_percent(struct str s)
+{
+	int high = s.n > 2 && s.p[0] == '%' ? hex_digit(s.p[1]) : -1;
+	int low = high >= 0 ? hex_digit(s.p[2]) : -1;
+
+	return low >= 0 ? high * 16 + low : -1;
+}
+
 bool str_has_control(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {

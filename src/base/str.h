@@ -40,6 +40,8 @@ struct str str_trim(struct str s);
 /* Reads the whole of s as a number. False when it is empty, has another character, or does not fit. */
 bool str_u64(struct str s, uint64_t *out);
 bool str_i64(struct str s, int64_t *out);
+/* The byte that s begins with as "%4a" (three bytes of s; RFC 3986 2.1); -1 when it does not begin so. */
+int str_percent(struct str s);
 
 /* A copy as C string, the caller's; must hold no NUL byte that matters. */
 char *str_dup(struct str s);

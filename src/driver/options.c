@@ -130,22 +130,11 @@ static int check_allow_uids(struct driver_options *o, struct err *e)
 	return 0;
 }
 
-/* RUST_LOG holds a level for everything and levels for parts (warn,h2=error); only the first means
- * something here. */
 static int check_log(struct driver_options *o, struct err *e)
 {
-	struct str rest = str_of(getenv("RUST_LOG"));
-	struct err ignored;
-
-	if (log_format_parse(o->log_format_name, &o->log_format, e) < 0 ||
-	    log_level_parse(o->log_level_name, &o->log_level, e) < 0)
+	if (log_format_parse(o->log_format_name, &o->log_format, e) < 0)
 		return -1;
-	while (rest.p != NULL) {
-		_cleanup_free_ char *item = str_dup(str_trim(str_cut(&rest, ',')));
-		if (log_level_parse(item, &o->log_level, &ignored) == 0)
-			break;
-	}
-	return 0;
+	return log_level_choose(o->log_level_name, &o->log_level, e);
 }
 
 static int check(struct driver_options *o, struct err *e)

@@ -96,34 +96,16 @@ struct str grpc_message_encode(struct str text, struct arena *a)
 	return (struct str){out, n};
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
 struct str grpc_message_decode(struct str value, struct arena *a)
 {
 	char *out = arena_zalloc(a, value.n + 1);
 	size_t n = 0;
 
 	for (size_t i = 0; i < value.n; i++) {
-		int hi = -1, lo = -1;
-		if (value.p[i] == '%' && value.n - i > 2) {
-			hi = hex_digit(value.p[i + 1]);
-			lo = hex_digit(value.p[i + 2]);
-		}
-		if (hi < 0 || lo < 0) {
-			out[n++] = value.p[i];
-			continue;
-		}
-		out[n++] = (char)(hi << 4 | lo);
-		i += 2;
+		int c = str_percent(str_sub(value.p + i, value.n - i));
+		out[n++] = c < 0 ? value.p[i] : (char)c;
+		if (c >= 0)
+			i += 2;
 	}
 	return (struct str){out, n};
 }

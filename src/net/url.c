@@ -10,14 +10,6 @@
 
 enum { URL_MAX = 4096 };
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decoded; NULL when that is malformed or gives a control character. The caller's. */
 static char *decode(struct str s)
 {
@@ -26,9 +18,7 @@ static char *decode(struct str s)
 	for (size_t i = 0; i < s.n; i++) {
 		int c = (unsigned char)s.p[i];
 		if (c == '%') {
-			int high = i + 2 < s.n ? hex(s.p[i + 1]) : -1;
-			int low = i + 2 < s.n ? hex(s.p[i + 2]) : -1;
-			c = high < 0 || low < 0 ? 0 : high * 16 + low;
+			c = str_percent(str_sub(s.p + i, s.n - i));
 			i += 2;
 		}
 		if (c < 0x20 || c == 0x7f) {

@@ -9,29 +9,15 @@ enum {
 	SLASH = 0x01,
 };
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte at the beginning of *s, percent-decoded, which is taken off; -1: malformed. */
 static int next_byte(struct str *s)
 {
-	int c = (unsigned char)s->p[0];
-	size_t n = 1;
+	bool encoded = s->p[0] == '%';
+	int c = encoded ? str_percent(*s) : (unsigned char)s->p[0];
+	size_t n = encoded ? 3 : 1;
 
-	if (c == '%') {
-		int high = s->n > 2 ? hex(s->p[1]) : -1, low = s->n > 2 ? hex(s->p[2]) : -1;
-		if (high < 0 || low < 0)
-			return -1;
-		c = high * 16 + low;
-		n = 3;
-	}
-	s->p += n;
-	s->n -= n;
+	if (c >= 0)
+		*s = str_sub(s->p + n, s->n - n);
 	return c;
 }
 

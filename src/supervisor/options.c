@@ -283,22 +283,6 @@ static int check_topology(const struct sandbox_options *o, struct err *e)
 	return 0;
 }
 
-/* RUST_LOG is what operators of the peers know; of its filters only a plain level has meaning here. */
-static int check_log(struct sandbox_options *o, struct err *e)
-{
-	struct str rest = str_of(getenv("RUST_LOG"));
-	struct err ignored;
-
-	if (log_level_parse(o->log_level_name, &o->log_level, e) < 0)
-		return -1;
-	while (rest.p != NULL) {
-		_cleanup_free_ char *item = str_dup(str_trim(str_cut(&rest, ',')));
-		if (log_level_parse(item, &o->log_level, &ignored) == 0)
-			break;
-	}
-	return 0;
-}
-
 bool sandbox_options_gateway(const struct sandbox_options *o)
 {
 	return !str_empty(o->sandbox_id) && !str_empty(o->endpoint);
@@ -322,8 +306,9 @@ static void take_policy_from_environment(struct sandbox_options *o)
 
 static int check(struct sandbox_options *o, struct err *e)
 {
-	if (check_log(o, e) < 0 || check_topology(o, e) < 0 || check_network_mode(o, e) < 0 ||
-	    check_min_rung(o, e) < 0 || check_binary_identity(o, e) < 0)
+	if (log_level_choose(o->log_level_name, &o->log_level, e) < 0 || check_topology(o, e) < 0 ||
+	    check_network_mode(o, e) < 0 || check_min_rung(o, e) < 0 ||
+	    check_binary_identity(o, e) < 0)
 		return -1;
 	if (o->timeout < 0 || o->timeout > TIMEOUT_MAX)
 		return err_set(e, EINVAL, "--timeout: not a number of seconds from 0 to %d",

@@ -44,13 +44,6 @@ static bool is_map(const ProtobufCFieldDescriptor *f)
 
 /* ---- to JSON ---- */
 
-static cJSON *made(cJSON *j)
-{
-	if (j == NULL)
-		die("out of memory");
-	return j;
-}
-
 static cJSON *new_int_text(const char *fmt, ...) PRINTF(1, 2);
 static cJSON *new_int_text(const char *fmt, ...)
 {
@@ -67,7 +60,7 @@ static cJSON *enum_to_json(const ProtobufCEnumDescriptor *d, int value)
 {
 	const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(d, value);
 
-	return v ? json_new_str(v->name) : made(cJSON_CreateNumber(value));
+	return v ? json_new_str(v->name) : json_made(cJSON_CreateNumber(value));
 }
 
 static cJSON *message_to_json(const ProtobufCMessage *m, int depth, struct err *e);
@@ -79,10 +72,10 @@ static cJSON *value_to_json(const ProtobufCFieldDescriptor *f, const void *p, in
 	case PROTOBUF_C_TYPE_INT32:
 	case PROTOBUF_C_TYPE_SINT32:
 	case PROTOBUF_C_TYPE_SFIXED32:
-		return made(cJSON_CreateNumber(*(const int32_t *)p));
+		return json_made(cJSON_CreateNumber(*(const int32_t *)p));
 	case PROTOBUF_C_TYPE_UINT32:
 	case PROTOBUF_C_TYPE_FIXED32:
-		return made(cJSON_CreateNumber(*(const uint32_t *)p));
+		return json_made(cJSON_CreateNumber(*(const uint32_t *)p));
 	case PROTOBUF_C_TYPE_INT64:
 	case PROTOBUF_C_TYPE_SINT64:
 	case PROTOBUF_C_TYPE_SFIXED64:
@@ -91,11 +84,11 @@ static cJSON *value_to_json(const ProtobufCFieldDescriptor *f, const void *p, in
 	case PROTOBUF_C_TYPE_FIXED64:
 		return new_int_text("%llu", (unsigned long long)*(const uint64_t *)p);
 	case PROTOBUF_C_TYPE_FLOAT:
-		return made(cJSON_CreateNumber((double)*(const float *)p));
+		return json_made(cJSON_CreateNumber((double)*(const float *)p));
 	case PROTOBUF_C_TYPE_DOUBLE:
-		return made(cJSON_CreateNumber(*(const double *)p));
+		return json_made(cJSON_CreateNumber(*(const double *)p));
 	case PROTOBUF_C_TYPE_BOOL:
-		return made(cJSON_CreateBool(*(const protobuf_c_boolean *)p));
+		return json_made(cJSON_CreateBool(*(const protobuf_c_boolean *)p));
 	case PROTOBUF_C_TYPE_ENUM:
 		return enum_to_json(f->descriptor, *(const int *)p);
 	case PROTOBUF_C_TYPE_STRING:

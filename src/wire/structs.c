@@ -52,13 +52,6 @@ static cJSON *list_to_json(const List *l, int depth, struct err *e)
 	return steal(&array);
 }
 
-static cJSON *made(cJSON *j)
-{
-	if (j == NULL)
-		die("out of memory");
-	return j;
-}
-
 static cJSON *value_to_json(const Value *v, int depth, struct err *e)
 {
 	if (depth > WIRE_DEPTH_MAX) {
@@ -67,16 +60,16 @@ static cJSON *value_to_json(const Value *v, int depth, struct err *e)
 	}
 	switch (v ? v->kind_case : GOOGLE__PROTOBUF__VALUE__KIND__NOT_SET) {
 	case GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE:
-		return made(cJSON_CreateNull());
+		return json_made(cJSON_CreateNull());
 	case GOOGLE__PROTOBUF__VALUE__KIND_NUMBER_VALUE:
 		if (isfinite(v->number_value))
-			return made(cJSON_CreateNumber(v->number_value));
+			return json_made(cJSON_CreateNumber(v->number_value));
 		err_set(e, EINVAL, "a number is not finite");
 		return NULL;
 	case GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE:
 		return json_new_str(v->string_value);
 	case GOOGLE__PROTOBUF__VALUE__KIND_BOOL_VALUE:
-		return made(cJSON_CreateBool(v->bool_value));
+		return json_made(cJSON_CreateBool(v->bool_value));
 	case GOOGLE__PROTOBUF__VALUE__KIND_STRUCT_VALUE:
 		return struct_to_json(v->struct_value, depth + 1, e);
 	case GOOGLE__PROTOBUF__VALUE__KIND_LIST_VALUE:

@@ -65,6 +65,14 @@ TEST(str_numbers_fit_or_are_refused)
 	OK(str_u64(STR("18446744073709551615"), &u) && u == UINT64_MAX);
 	OK(!str_u64(STR("18446744073709551616"), &u));
 	OK(!str_u64(STR(""), &u));
+	EQ(str_percent(STR("%4a")), 'J');
+	EQ(str_percent(STR("%fFx")), 0xff);
+	EQ(str_percent(STR("%00")), 0);
+	EQ(str_percent(STR("%4")), -1);
+	EQ(str_percent(STR("%4g")), -1);
+	EQ(str_percent(STR("%g4")), -1);
+	EQ(str_percent(STR("4a%")), -1);
+	EQ(str_percent(STR("")), -1);
 	OK(!str_u64(STR("1 "), &u));
 	OK(str_i64(STR("-9223372036854775808"), &i) && i == INT64_MIN);
 	OK(!str_i64(STR("9223372036854775808"), &i));

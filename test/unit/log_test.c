@@ -96,6 +96,13 @@ TEST(log_levels)
 	OK(log_level_parse("trace", &level, &e) == 0 && level == LOG_DEBUG);
 	EQ(log_level_parse("loud", &level, &e), -1);
 	STREQ(e.text, "log level 'loud' is none of error, warn, info, debug");
+	unsetenv("RUST_LOG");
+	OK(log_level_choose("error", &level, &e) == 0 && level == LOG_ERROR);
+	setenv("RUST_LOG", "h2=error, Warn,debug", 1);
+	OK(log_level_choose("error", &level, &e) == 0 && level == LOG_WARN);
+	setenv("RUST_LOG", "h2=error", 1);
+	OK(log_level_choose("error", &level, &e) == 0 && level == LOG_ERROR);
+	EQ(log_level_choose("loud", &level, &e), -1);
 	OK(log_format_parse("json", &format, &e) == 0 && format == LOG_JSON);
 	EQ(log_format_parse("xml", &format, &e), -1);
 }
