@@ -118,7 +118,8 @@ static int make_init(struct pid_space *s, const struct confine *c, struct err *e
 		return err_sys(e, "socketpair");
 	_cleanup_close_ int ours = pair[0], theirs = pair[1];
 	struct beginning b = {c, theirs};
-	pid_t pid = clone(be_init, stack + sizeof stack, CLONE_NEWPID | SIGCHLD, &b);
+	/* one root for both, since the keeper is going to change it (view.h) */
+	pid_t pid = clone(be_init, stack + sizeof stack, CLONE_NEWPID | CLONE_FS | SIGCHLD, &b);
 	if (pid < 0)
 		return err_sys(e, "clone(NEWPID)");
 	*s = (struct pid_space){pid, steal_fd(&ours)};

@@ -150,12 +150,23 @@ static int bind_all(const struct making *m, struct err *e)
 	return set_attributes(m->new, MOUNT_ATTR_RDONLY, 0) < 0 ? err_sys(e, "mount_setattr /") : 0;
 }
 
-/* The new root lies over the old one; now it takes its place (pivot_root(2), "pivot_root(".", ".")"). */
+/*
+ * The new root lies over the old one; now it takes its place (pivot_root(2), "pivot_root(".", ".")"). The seccomp profile
+ * of containerd refuses that, also to who has CAP_SYS_ADMIN, and so does a kernel whose root is an initramfs. Then the
+ * old root stays below, and this process, and all of the sandbox with it, is locked into the new one: who is to get
+ * out of that needs CAP_SYS_CHROOT or a descriptor from outside, and nobody there has either.
+ */
 static int turn(const struct making *m, struct err *e)
 {
-	if (fchdir(m->new) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+	if (fchdir(m->new) < 0)
+		return err_sys(e, "chdir to the new root");
+	int pivoted = (int)syscall(SYS_pivot_root, ".", ".");
+	int error = errno;
+	if (pivoted < 0 && chroot(".") < 0) {
+		errno = error;
 		return err_sys(e, "pivot_root");
-	must(umount2(".", MNT_DETACH) == 0 && chdir("/") == 0);
+	}
+	must((pivoted < 0 || umount2(".", MNT_DETACH) == 0) && chdir("/") == 0);
 	return 0;
 }
 
@@ -190,7 +201,7 @@ static int show(const struct view *v, struct view_plan *plan, struct err *e)
 	if (view_plan(plan, v, old, e) < 0)
 		return -1;
 	if (plan->all)
-		return v->enforced ? 0 : err_set(e, EOPNOTSUPP, "the policy gives /");
+		return err_set(e, VIEW_OF_ALL, "the policy gives /");
 	_cleanup_close_ int new = make_tmpfs(e);
 	if (new < 0)
 		return -1;

@@ -20,6 +20,9 @@ struct view_path {
 	bool write;
 };
 
+/* The code of why there is none: the policy gives the root itself, and there is nothing to hide. */
+enum { VIEW_OF_ALL = -1 };
+
 /* What is shown. Borrowed, all of it. */
 struct view {
 	const struct view_path

@@ -133,6 +133,9 @@ static void tell_view(const struct descent *d)
 	if (why->code == 0)
 		tell_config(d->config->events, "created", OCSF_INFORMATIONAL,
 			    "View of the file system created [rung:%s]", rung_name(d->wall->rung));
+	else if (why->code == VIEW_OF_ALL)
+		tell_config(d->config->events, "skipped", OCSF_INFORMATIONAL,
+			    "View of the file system skipped: %s", why->text);
 	else
 		tell_config(d->config->events, "degraded", OCSF_LOW,
 			    "No view of the file system of the sandbox's own: what the policy does "

@@ -151,8 +151,8 @@ int stand_in(int (*then)(void));
 
 /* ---- hosts that lack something (without.c) ---- */
 
-/* Runs a command where the kernel says that it has no "landlock" or no "nf_tables", or allows no "mounts". Returns on
- * failure. */
+/* Runs a command where the kernel says that it has no "landlock" or no "nf_tables", or allows no "mounts" or no
+ * "pivot_root". Returns on failure. */
 int run_without(const char *what, char **argv);
 
 /* ---- helpers (binaries.c) ---- */

@@ -84,6 +84,12 @@ static enum result find_supervisors_mount(const struct attempt *a UNUSED)
 	return find_mount(path);
 }
 
+/* The first process that is to be seen. */
+static enum result find_mount_of_1(const struct attempt *a UNUSED)
+{
+	return find_mount("/proc/1/mountinfo");
+}
+
 static enum result read_above(const struct attempt *a)
 {
 	_cleanup_close_ int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -189,6 +195,10 @@ static const struct attempt hidden[] = {
 	 .what = "the same from /proc/PID/mountinfo of the supervisor",
 	 .try = find_supervisors_mount,
 	 .against = PIDS},
+	{.name = "proc-mounts-of-1",
+	 .what = "the same from /proc/1/mountinfo",
+	 .try = find_mount_of_1,
+	 .against = VIEW | PIDS},
 	{.name = "read-above",
 	 .what = "read a file by what is above /",
 	 .try = read_above,

@@ -5,7 +5,7 @@
  *                          in a sandbox with an sshd "too", or "only" there
  * attack run [NAME...]     makes the attempts, each in a process of its own; one a line: name, result, words
  * attack control [NAME...] the same without a wall, among stand-ins for the supervisor's processes
- * attack without landlock|nf_tables|mounts COMMAND...
+ * attack without landlock|nf_tables|mounts|pivot_root COMMAND...
  *                          runs it where the kernel says that it has none, or allows none
  * attack victim            the process outside that must not be touched
  *

@@ -20,19 +20,15 @@ enum { LANDLOCK_CREATE_RULESET = 444, FSOPEN = 430 };
 #define GO_ON_IF(value, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, otherwise)
 #define ANSWER(what) BPF_STMT(BPF_RET | BPF_K, what)
 
-static struct sock_filter no_landlock[] = {
-	LOAD(nr),
-	GO_ON_IF(LANDLOCK_CREATE_RULESET, 1),
-	ANSWER(SECCOMP_RET_ERRNO | ENOSYS),
-	ANSWER(SECCOMP_RET_ALLOW),
-};
-
-/* Neither a view nor a /proc of one's own. */
-static struct sock_filter no_mounts[] = {
-	LOAD(nr),
-	GO_ON_IF(FSOPEN, 1),
-	ANSWER(SECCOMP_RET_ERRNO | EPERM),
-	ANSWER(SECCOMP_RET_ALLOW),
+/* What a host may lack, by the call that begins with it. */
+static const struct {
+	const char *what;
+	unsigned call;
+	int error;
+} lacks[] = {
+	{"landlock", LANDLOCK_CREATE_RULESET, ENOSYS},
+	{"mounts", FSOPEN, EPERM}, /* neither a view nor a /proc of one's own */
+	{"pivot_root", SYS_pivot_root, EPERM},
 };
 
 /* The lower half of an argument comes first: our machines are little-endian. */
@@ -49,12 +45,21 @@ static struct sock_filter no_nf_tables[] = {
 
 int run_without(const char *what, char **argv)
 {
+	struct sock_filter no_call[] = {
+		LOAD(nr),
+		GO_ON_IF(0, 1),
+		ANSWER(SECCOMP_RET_ERRNO),
+		ANSWER(SECCOMP_RET_ALLOW),
+	};
 	struct sock_fprog program = {ARRAY_LEN(no_nf_tables), no_nf_tables};
 
-	if (strcmp(what, "landlock") == 0)
-		program = (struct sock_fprog){ARRAY_LEN(no_landlock), no_landlock};
-	if (strcmp(what, "mounts") == 0)
-		program = (struct sock_fprog){ARRAY_LEN(no_mounts), no_mounts};
+	for (size_t i = 0; i < ARRAY_LEN(lacks); i++) {
+		if (strcmp(what, lacks[i].what) != 0)
+			continue;
+		no_call[1].k = lacks[i].call;
+		no_call[2].k |= (unsigned)lacks[i].error;
+		program = (struct sock_fprog){ARRAY_LEN(no_call), no_call};
+	}
 	/* as root, and without no_new_privs, so that nothing else changes */
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
 		execvp(argv[0], argv);

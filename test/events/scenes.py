@@ -131,6 +131,7 @@ CALLS = {
     "open_tree": 428,
     "fsopen": 430,
     "pivot_root": 155 if X86 else 41,
+    "chroot": 161 if X86 else 51,
 }
 
 
@@ -508,7 +509,12 @@ def no_namespace_and_it_may_not_be():
 
 @scene
 def a_host_that_shows_everything():
-    run("/bin/true", faults=[refuse("pivot_root", EPERM)])
+    run("/bin/true", faults=[refuse("pivot_root", EPERM), refuse("chroot", EPERM)])
+
+
+@scene
+def a_policy_that_gives_all_files():
+    run("/bin/true", rules=policy(**files(read_only=["/"])))
 
 
 @scene

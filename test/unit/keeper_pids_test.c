@@ -320,7 +320,7 @@ TEST(pids_without_setns)
 TEST(pids_without_pid_namespaces)
 {
 	need_root();
-	forbid(SYS_clone, 0, CLONE_NEWPID | SIGCHLD, EINVAL);
+	forbid(SYS_clone, 0, CLONE_NEWPID | CLONE_FS | SIGCHLD, EINVAL);
 	is_not_alone("clone(NEWPID): Invalid argument");
 }
 

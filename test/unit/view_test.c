@@ -86,6 +86,21 @@ static void make_world(void)
 	OK(read(fds[1], &c, 1) == 1);
 }
 
+/* As a kernel or a seccomp profile does that does not know it, or does not allow it. */
+static void forbid(unsigned call, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
+
+	OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
 /* ---- in the view ---- */
 
 static struct err why, shown;
@@ -253,6 +268,19 @@ TEST(view_shows_what_is_given_and_nothing_else)
 	closedir(d);
 }
 
+/* As in a pod. */
+TEST(view_is_had_without_pivot_root)
+{
+	need_root();
+	make_world();
+	forbid(SYS_pivot_root, EPERM);
+	enter(usual(true));
+	look_for_the_old_root();
+	try_to_change();
+	become_ordinary();
+	look_around();
+}
+
 TEST(view_is_had_in_a_user_namespace)
 {
 	NOT_EMULATED("move_mount");
@@ -302,6 +330,19 @@ TEST(view_keeps_from_writing_where_there_is_no_landlock)
 	EQ(open_error("/dev", O_RDONLY | O_DIRECTORY), EACCES);
 }
 
+TEST(view_keeps_from_writing_in_a_user_namespace)
+{
+	NOT_EMULATED("move_mount");
+	become_ordinary();
+	make_world();
+	unshare_user(true);
+	enter(usual(false));
+	EQ(open_error(at("ro/file"), O_RDWR), EROFS);
+	EQ(open_error(at("ro/nested/file"), O_RDWR), 0);
+	EQ(open_error("/proc/self/comm", O_RDWR), EROFS);
+	REFUSED(chmod(at("ro/file"), 0777), EROFS);
+}
+
 TEST(view_of_everything_hides_nothing)
 {
 	static const struct view_path all = {"/", false};
@@ -309,27 +350,13 @@ TEST(view_of_everything_hides_nothing)
 
 	need_root();
 	make_world();
-	enter(&v);
+	leave_and_enter(&v);
+	EQ(shown.code, VIEW_OF_ALL);
 	EQ(open_error(at("out/secret"), O_RDONLY), 0);
 	v.enforced = false;
 	leave_and_enter(&v);
-	EQ(shown.code, EOPNOTSUPP);
+	EQ(shown.code, VIEW_OF_ALL);
 	enter(NULL);
-}
-
-/* As a kernel or a seccomp profile does that does not know it, or does not allow it. */
-static void forbid(unsigned call, int error)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
-
-	OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-	OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
 /* Whatever is refused, whenever: it is told, and all is as before. */
@@ -352,6 +379,7 @@ TEST(view_that_is_refused_changes_nothing)
 	make_world();
 	EQ(view_leave(&why), 0);
 	_cleanup_free_ char *before = mounts();
+	forbid(SYS_chroot, EACCES);
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
 		forbid(refusals[i].call, refusals[i].error);
 		EQ(view_enter(usual(true), NULL, &shown, &why), 0);
