@@ -98,12 +98,12 @@ static int be_init(void *arg)
 	take_signals();
 	size_t n = make_proc(fds, &word.failed) == 0 ? FD_COUNT : 0;
 	if (fdpass_send(b->channel, &word, sizeof word, fds, n) < 0 || n == 0)
-		_exit(1);
+		return 1;
 	confine(b);
 	/* nothing ever comes, but for the end: with the keeper, or when it wants none */
 	while (read(b->channel, &byte, 1) < 0 && errno == EINTR)
 		;
-	_exit(0);
+	return 0;
 }
 
 /* ---- the keeper's side ---- */
