@@ -359,13 +359,15 @@ static DIR *list(int root, const char *path)
 static void add_beside(struct planning *p, struct view_node *folder, int at, const char *name)
 {
 	char target[PATH_MAX];
-	ssize_t n = readlinkat(at, name, target, sizeof target);
 	struct stat st;
 
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	ssize_t n = S_ISLNK(st.st_mode) ? readlinkat(at, name, target, sizeof target) : 0;
 	if (n > 0 && n < (ssize_t)sizeof target)
 		put(p, folder, str_of(name), VIEW_LINK)->target =
 			arena_dup(&p->plan->arena, str_sub(target, (size_t)n));
-	else if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	else
 		put(p, folder, str_of(name),
 		    S_ISDIR(st.st_mode) ? VIEW_CLOSED_FOLDER : VIEW_CLOSED_FILE);
 }
