@@ -128,22 +128,32 @@ static bool can_send(const struct channel *c)
 	       ssh_channel_window_size(c->ssh) > 0;
 }
 
-static void send_held(struct channel *c)
+static int send_packet(struct channel *c)
 {
 	struct channel_held *h = &c->held;
+	uint32_t len = (uint32_t)MIN(h->n, (size_t)SESSION_PACKET);
+	int n = h->errors ? ssh_channel_write_stderr(c->ssh, h->bytes + h->at, len)
+			  : ssh_channel_write(c->ssh, h->bytes + h->at, len);
+
+	if (n > 0) {
+		h->at += (size_t)n;
+		h->n -= (size_t)n;
+	}
+	return n;
+}
+
+/* All of it at once, as far as the client's window goes: the connection takes it when it can. */
+static void send_held(struct channel *c)
+{
+	int n = SESSION_PACKET;
 
 	if (!can_send(c))
 		return;
-	uint32_t most = (uint32_t)MIN(h->n, (size_t)SESSION_PACKET);
-	int n = h->errors ? ssh_channel_write_stderr(c->ssh, h->bytes + h->at, most)
-			  : ssh_channel_write(c->ssh, h->bytes + h->at, most);
-	if (n < 0) {
+	while (c->held.n > 0 && n == SESSION_PACKET && !c->closed)
+		n = send_packet(c);
+	if (n < 0)
 		c->closed = true;
-		return;
-	}
-	h->at += (size_t)n;
-	h->n -= (size_t)n;
-	if (!h->late)
+	else if (!c->held.late)
 		c->quiet_since = mono_ms();
 }
 

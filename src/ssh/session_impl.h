@@ -17,8 +17,9 @@
 #include "ssh/session_words.h"
 
 enum {
-	SESSION_LOGIN_S = 30,     /* from the connection to the end of the login; ours */
-	SESSION_PIECE = 64 << 10, /* bytes that are read at once, and then wait for the client */
+	SESSION_LOGIN_S = 30, /* from the connection to the end of the login; ours */
+	/* bytes that are read at once, all that is in a pipe, and then wait for the client */
+	SESSION_PIECE = 256 << 10,
 	/* bytes of one packet, for each of which libssh allocates a buffer: one of more than 26,192 bytes musl
 	 * would give back to the kernel each time, to get its pages again for the next */
 	SESSION_PACKET = 24 << 10,
