@@ -20,6 +20,19 @@ enum {
 	HOST_NAME_MAX_TEXT = 256,
 	DESCRIPTORS = 8192, /* of ours, where the hard limit allows it */
 };
+/* What stands where a stream is missing. An image may have no /dev/null: then the end of a pipe that nobody writes
+ * to, which reads as empty, and cannot be written. */
+static int open_nothing(void)
+{
+	int fd = open("/dev/null", O_RDWR), end[2];
+
+	if (fd < 0 && pipe(end) == 0) {
+		fd = end[0];
+		close(end[1]);
+	}
+	return fd;
+}
+
 /* Secrets will be in this memory: no core file, and no other process of this user may look. What was
  * inherited beyond the standard streams is nobody's; a stream that is missing must not become a socket. */
 int supervisor_harden(struct err *e)
@@ -28,9 +41,7 @@ int supervisor_harden(struct err *e)
 	int fd;
 
 	do {
-		fd = open("/dev/null", O_RDWR);
-		if (fd < 0) /* an image may have none: what can be neither read nor written */
-			fd = open("/", O_PATH);
+		fd = open_nothing();
 		if (fd < 0)
 			return err_sys(e, "open /dev/null");
 	} while (fd <= STDERR_FILENO);

@@ -12,7 +12,7 @@ import subprocess
 import unittest
 
 from hosts import WAIT
-from machine import PATH, USER, machine
+from machine import AGENT, PATH, USER, machine
 
 SHELL = "/bin/sh"
 UNSHARE = {"x86_64": 272, "aarch64": 97}[os.uname().machine]
@@ -85,7 +85,7 @@ class Rung:
 
     options = ()
     rung = "pocket"
-    user = 1000
+    user = AGENT
     unprivileged = False
     enforced = True
     host = None  # what is put on before the binary is started

@@ -6,6 +6,7 @@ programs; a user who has nothing but a range of ids; Podman, as root and as that
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ ADDRESS = "10.78.0.1"
 # nobody's on a machine: only our copies of the files in /etc know them
 NAME, USER = "hosts", 12345
 IDS = f"{NAME}:2000000:65536\n"
+# whom policies have a root's sandbox run as: on many machines somebody; scp wants a name for whom it runs as
+AGENT = 1000
 PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 UNIFIED = "/sys/fs/cgroup/unified"
 IMAGE = "localhost/hosts:1"
@@ -103,7 +106,10 @@ class Machine:
             if not os.path.exists("/etc/" + name):
                 continue  # of those of ids; and then there is no Podman
             with open("/etc/" + name, encoding="utf-8") as f:
-                copy = self.write(name, f.read().rstrip("\n") + "\n" + line)
+                text = f.read().rstrip("\n") + "\n" + line
+            if name == "passwd" and not re.search(f"^[^:]*:[^:]*:{AGENT}:", text, re.M):
+                text += f"agent:x:{AGENT}:{AGENT}::/:/bin/sh\n"
+            copy = self.write(name, text)
             do("mount", "--bind", copy, "/etc/" + name)
         for name in "home", "run":
             os.chown(self.path(name), USER, USER)

@@ -434,8 +434,9 @@ class Resources(RootPocket, unittest.TestCase):
 
     def test_a_read_only_root(self):
         script = (
-            "mount --bind / /mnt && mount -o remount,bind,ro /mnt && mount --rbind /proc /mnt/proc && mount --rbind /dev /mnt/dev && "
-            f'mkdir -p /mnt{self.machine.folder} 2>/dev/null; mount --bind {self.machine.folder} /mnt{self.machine.folder} && exec chroot /mnt "$@"'
+            "mount --bind / /mnt && mount --rbind /proc /mnt/proc && mount --rbind /dev /mnt/dev && mount -t tmpfs tmp /mnt/tmp && "
+            f"mkdir -p /mnt{self.machine.folder} && mount --bind {self.machine.folder} /mnt{self.machine.folder} && "
+            'mount -o remount,bind,ro /mnt && exec chroot /mnt "$@"'
         )
         files = {
             "read_only": ["/bin", "/usr", "/lib", "/lib64"],
