@@ -237,8 +237,8 @@ test-peer: $(HOSTS_NEEDS) | build/setup-peer
 demo: $(BIN) | build/setup-test
 	@OPENSHELL_BINARY=$(abspath $(BIN)) scripts/demo-run
 
-bench: $(BIN) $(B)/test/bench/bench | build/setup-test
-	@OPENSHELL_BINARY=$(abspath $(BIN)) test/bench/run $(B)/test/bench/bench
+bench: $(HOSTS_NEEDS) $(B)/test/bench/bench | build/setup-test
+	@$(filter OPENSHELL_%,$(RUN_HOSTS)) test/bench/run $(B)/test/bench/bench
 
 # The other machine's binary, as far as an emulator of its user mode goes: the unit tests, and a
 # sandbox's life through the driver and ctl.

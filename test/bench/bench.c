@@ -87,9 +87,11 @@ int main(int argc, char **argv)
 		return callers_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "session"))
 		return session_main(argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "gateway"))
+		return gateway_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "inside"))
 		return inside_main(argc - 1, argv + 1);
 	if (argc > 1 && streq(argv[1], "passing"))
 		return passing_main(argc - 1, argv + 1);
-	die("usage: bench load|objects|start|wall|callers|session …");
+	die("usage: bench load|objects|start|wall|callers|session|gateway …");
 }

@@ -38,6 +38,7 @@ int wall_main(int argc, char **argv);
 int client_main(int argc, char **argv);
 /* The session with a gateway (inside is the sandbox's main process), and a ProxyCommand for ssh. */
 int session_main(int argc, char **argv);
+int gateway_main(int argc, char **argv);
 int inside_main(int argc, char **argv);
 int passing_main(int argc, char **argv);
 /* Who holds a connection. */

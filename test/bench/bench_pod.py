@@ -1,16 +1,21 @@
 """How long it takes from CreateSandbox to the start of the supervisor's process in its pod, on a real
-one-node Kubernetes with the images present. A stand-in is the supervisor, since ours ends at once.
+one-node Kubernetes with the images present; there a stand-in is the supervisor. And how long from our own process
+in a pod to the session with the gateway, which is one in C (session.c) in the network of the node.
 """
 
 import os
 import random
 import statistics
+import subprocess
 import time
 
 import drivers
+from bench_session import pss_mb
+from starts import Starts, hello
 
 RUNS = 7
 COMMAND = b"/opt/openshell/bin/openshell-sandbox"
+ADDRESS, PORT = "10.77.0.1", 18080  # the node's, on the bridge of its pods
 
 
 def started():
@@ -62,3 +67,47 @@ def measure():
             yield f"CreateSandbox to our process in the pod, {what}, s", statistics.median(times)
         finally:
             pods.doCleanups()
+
+
+class Sessions(drivers.ClusterTest):
+    """As Pods."""
+
+    args = (*drivers.OURS, *drivers.INIT, *drivers.NO_CLAIM, "--gateway-endpoint", f"http://{ADDRESS}:{PORT}")
+    program = None
+
+    def runTest(self):
+        pass
+
+    def before_driver(self):
+        words = self.cluster.command(self.program, "gateway", ADDRESS, str(PORT))
+        self.gateway = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.gateway.communicate)
+        self.assertEqual(self.gateway.stdout.readline(), f"port={PORT}\n")
+
+    def one(self, name):
+        """When it was asked for, when the gateway heard of it, and when our process in it began, which has that pid."""
+        began = time.monotonic_ns() / 1000
+        command = ["/usr/bin/hosts", "echo", "9000"]
+        sandbox = self.create(self.sandbox(name, template={"image": "localhost/hosts:1"}, command=command))
+        heard = hello(self.gateway)
+        time.sleep(0.5)
+        start, pid = self.starts.of(sandbox.id)
+        memory = pss_mb(pid)
+        self.delete(sandbox)
+        return heard - began, heard - start, memory
+
+
+def sessions(program):
+    """(figure, median)."""
+    pods = Sessions()
+    pods.program, pods.starts = program, Starts(COMMAND.decode())
+    try:
+        pods.setUp()
+        pods.one("first")
+        all_, ours, memory = map(statistics.median, zip(*(pods.one(f"run-{i}") for i in range(RUNS))))
+        yield "CreateSandbox to the session in a pod, s", all_ / 1e6
+        yield "our process in a pod to the session, ms", ours / 1000
+        yield "memory of our processes in a pod, MB", memory
+    finally:
+        pods.doCleanups()
+        pods.starts.close()

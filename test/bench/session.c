@@ -9,6 +9,9 @@
  * Each connection to FOLDER/ssh is led to the sandbox's sshd by a relay of its own; passing is the ProxyCommand for
  * it (ssh -o ProxyUseFdpass=yes), so that no process stands between.
  *
+ *	gateway ADDRESS PORT    a gateway alone, for sandboxes that somebody else starts, until the end of stdin: port,
+ *	                        and for each of their hellos hello_us, on the clock that does not jump
+ *
  *	passing SOCKET          connects, and hands the connection to who started it
  *	inside                  the sandbox's main process: the server
  */
@@ -288,6 +291,7 @@ static void get_config(struct grpc_call *call, void *request UNUSED)
 		OPENSHELL__SANDBOX__V1__FILESYSTEM_POLICY__INIT;
 	char *read_only[] = {(char *)"/"}, *read_write[] = {(char *)"/dev/null"};
 
+	files.include_workdir = true;
 	files.n_read_only = 1;
 	files.read_only = read_only;
 	files.n_read_write = 1;
@@ -309,6 +313,15 @@ static void main_process_exit(struct grpc_call *call, void *request UNUSED)
 	loop_stop(loop, 0);
 }
 
+static void issue_token(struct grpc_call *call, void *request UNUSED)
+{
+	Openshell__V1__IssueSandboxTokenResponse r =
+		OPENSHELL__V1__ISSUE_SANDBOX_TOKEN_RESPONSE__INIT;
+
+	r.token = (char *)"token";
+	grpc_reply(call, &r);
+}
+
 #define METHOD(name, k, input, output, fn)                                                         \
 	{                                                                                          \
 		.path = "/openshell.v1.OpenShell/" name, .kind = k, .in = &input##__descriptor,    \
@@ -316,6 +329,8 @@ static void main_process_exit(struct grpc_call *call, void *request UNUSED)
 	}
 
 static const struct grpc_method methods[] = {
+	METHOD("IssueSandboxToken", GRPC_UNARY, openshell__v1__issue_sandbox_token_request,
+	       openshell__v1__issue_sandbox_token_response, issue_token),
 	METHOD("GetSandboxConfig", GRPC_UNARY, openshell__sandbox__v1__get_sandbox_config_request,
 	       openshell__sandbox__v1__get_sandbox_config_response, get_config),
 	METHOD("ReportMainProcessExit", GRPC_UNARY, openshell__v1__report_main_process_exit_request,
@@ -383,14 +398,17 @@ static int listen_unix(const char *folder)
 	return fd;
 }
 
-static int listen_tcp(uint16_t *port)
+/* *port: 0: any. */
+static int listen_tcp(const char *address, uint16_t *port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(*port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const int one = 1;
 	socklen_t n = sizeof at;
 
-	if (bind(fd, (void *)&at, n) < 0 || listen(fd, RELAYS_MAX) < 0 ||
-	    getsockname(fd, (void *)&at, &n) < 0)
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+	if (inet_pton(AF_INET, address, &at.sin_addr) != 1 || bind(fd, (void *)&at, n) < 0 ||
+	    listen(fd, RELAYS_MAX) < 0 || getsockname(fd, (void *)&at, &n) < 0)
 		die("listen: %s", strerror(errno));
 	*port = ntohs(at.sin_port);
 	return fd;
@@ -436,23 +454,49 @@ static void led(struct source *s, uint32_t events UNUSED)
 	loop_stop(loop, n <= 0);
 }
 
-int session_main(int argc, char **argv)
+/* Ends the program when it cannot. */
+static uint16_t serve(const char *address, uint16_t port)
 {
 	struct grpc_config config = GRPC_CONFIG_DEFAULT;
+	struct err e;
+
+	if (loop_new(&loop, &e) < 0)
+		die("%s", e.text);
+	struct grpc_server *server = grpc_server_new(loop, &config);
+	grpc_server_add(server, methods, ARRAY_LEN(methods), (void *)&relay_ops);
+	if (grpc_server_listen(server, listen_tcp(address, &port), NULL, NULL, &e) < 0)
+		die("%s", e.text);
+	return port;
+}
+
+int gateway_main(int argc, char **argv)
+{
+	struct source leader = {.fd = STDIN_FILENO, .ready = led, .name = "stdin"};
+	struct err e;
+
+	if (argc != 3)
+		die("usage: bench gateway ADDRESS PORT");
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("port=%u\n", serve(argv[1], (uint16_t)atoi(argv[2])));
+	if (loop_add(loop, &leader, EPOLLIN, &e) < 0)
+		die("%s", e.text);
+	while (loop_run(loop) == 0) {
+		if (hello_us != 0)
+			printf("hello_us=%lld\n", (long long)hello_us);
+		hello_us = 0;
+	}
+	_exit(0);
+}
+
+int session_main(int argc, char **argv)
+{
 	struct source clients = {.ready = accepted, .name = "clients"};
 	struct source leader = {.fd = STDIN_FILENO, .ready = led, .name = "stdin"};
-	struct grpc_server *server;
-	uint16_t port;
 	struct err e;
 
 	if (argc != 3)
 		die("usage: bench session BINARY FOLDER");
-	if (loop_new(&loop, &e) < 0)
-		die("%s", e.text);
-	server = grpc_server_new(loop, &config);
-	grpc_server_add(server, methods, ARRAY_LEN(methods), (void *)&relay_ops);
-	if (grpc_server_listen(server, listen_tcp(&port), NULL, NULL, &e) < 0)
-		die("%s", e.text);
+	uint16_t port = serve("127.0.0.1", 0);
 	int64_t began = bench_us();
 	pid_t pid = start_sandbox(argv[1], argv[2], port);
 	loop_run(loop);
