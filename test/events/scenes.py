@@ -225,6 +225,7 @@ def started(
     process = subprocess.Popen(
         [*words, *flags, *(["--", *command] if command else [])],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})},
+        cwd=m.folder,  # which everybody may enter
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
