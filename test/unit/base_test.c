@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/arguments.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
@@ -279,4 +280,20 @@ TEST(pauses_double_up_to_a_limit)
 	}
 	OK(backoff_ms(UINT32_MAX, 1000, 10000) <= 12000);
 	OK(backoff_ms(1, 1000, 500) <= 600);
+}
+
+TEST(arguments_are_replaced_and_gone)
+{
+	char area[] = "program\0--token\0secret\0A=environment";
+	char *argv[] = {area, area + 8, area + 16, NULL};
+
+	arguments_replace("nobody has said where they are");
+	STREQ(area, "program");
+	arguments_are_at(3, argv);
+	arguments_replace("init");
+	OK(memcmp(area, "init\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 23) == 0);
+	/* longer than they were */
+	arguments_replace("0123456789012345678901234567890");
+	STREQ(area, "0123456789012345678901");
+	STREQ(area + 23, "A=environment");
 }
