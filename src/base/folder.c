@@ -14,14 +14,24 @@ DIR *folder_open(int at, const char *path)
 	return d;
 }
 
-const char *folder_next(DIR *d)
+const char *folder_next_kind(DIR *d, mode_t *kind)
 {
 	const struct dirent *entry;
 
 	do {
 		entry = readdir(d);
 	} while (entry != NULL && (streq(entry->d_name, ".") || streq(entry->d_name, "..")));
-	return entry != NULL ? entry->d_name : NULL;
+	if (entry == NULL)
+		return NULL;
+	*kind = DTTOIF(entry->d_type); /* DT_UNKNOWN is 0 */
+	return entry->d_name;
+}
+
+const char *folder_next(DIR *d)
+{
+	mode_t kind;
+
+	return folder_next_kind(d, &kind);
 }
 
 void cleanup_folderp(DIR **d)

@@ -356,20 +356,20 @@ static DIR *list(int root, const char *path)
 }
 
 /* Links are copied: where they lead to decides what they are worth. */
-static void add_beside(struct planning *p, struct view_node *folder, int at, const char *name)
+static void add_beside(struct planning *p, struct view_node *folder, int at, const char *name,
+		       mode_t kind)
 {
 	char target[PATH_MAX];
 	struct stat st;
 
-	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
-	ssize_t n = S_ISLNK(st.st_mode) ? readlinkat(at, name, target, sizeof target) : 0;
+	if (kind == 0 && fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0)
+		kind = st.st_mode;
+	ssize_t n = S_ISLNK(kind) ? readlinkat(at, name, target, sizeof target) : 0;
 	if (n > 0 && n < (ssize_t)sizeof target)
 		put(p, folder, str_of(name), VIEW_LINK)->target =
 			arena_dup(&p->plan->arena, str_sub(target, (size_t)n));
 	else
-		put(p, folder, str_of(name),
-		    S_ISDIR(st.st_mode) ? VIEW_CLOSED_FOLDER : VIEW_CLOSED_FILE);
+		put(p, folder, str_of(name), S_ISDIR(kind) ? VIEW_CLOSED_FOLDER : VIEW_CLOSED_FILE);
 }
 
 /* A folder that cannot be listed has nothing beside. */
@@ -378,14 +378,16 @@ static void close_others(struct planning *p, struct view_node *folder, const cha
 	_cleanup_folder_ DIR *dir = list(p->root, path);
 	const struct view_node known = *folder; /* what is put comes before them */
 	const char *name;
+	mode_t kind;
 
-	while (dir && (name = folder_next(dir)) != NULL) {
+	/* nothing beside is touched but by its name: it may be the mount of a server that does not answer */
+	while (dir && (name = folder_next_kind(dir, &kind)) != NULL) {
 		if (find(&known, str_of(name)))
 			continue;
 		if (p->closed == VIEW_CLOSED_MAX || p->plan->arena.total > VIEW_TEXT_MAX)
 			return;
 		p->closed++;
-		add_beside(p, folder, dirfd(dir), name);
+		add_beside(p, folder, dirfd(dir), name, kind);
 	}
 }
 

@@ -67,6 +67,24 @@ TEST(every_name_but_two)
 	EQ(strlen(letters(AT_FDCWD, top)), 4);
 }
 
+/* Or that the file system does not say. */
+TEST(what_a_name_is)
+{
+	int fd = make();
+	_cleanup_folder_ DIR *d = folder_open(fd, ".");
+	mode_t kind = 1;
+	const char *name;
+	int seen = 0;
+
+	while ((name = folder_next_kind(d, &kind)) != NULL) {
+		mode_t is = name[0] == 'b' ? S_IFDIR : name[0] == 'l' ? S_IFLNK : S_IFREG;
+
+		OK(kind == 0 || kind == is);
+		seen++;
+	}
+	EQ(seen, 4);
+}
+
 TEST(what_is_no_folder)
 {
 	int fd = make(), next = dup(fd);
