@@ -19,6 +19,7 @@ from peer import DETACH, Gateway, free_port
 
 OURS = peer.SUPERVISOR == peer.BINARY
 STAY = ["sleep", "600"]
+SESSIONS_MAX = 64  # at once, in one sandbox
 HOSTS = "/usr/local/bin/hosts"  # the workload's program, in the sandbox
 
 
@@ -131,6 +132,18 @@ class Exec:
         code = 128 + signal.SIGTERM if OURS else 1
         self.assertEqual(self.execute("exec", "sh", "-c", "kill -TERM $$", code=code).stdout, "")
         self.assertEqual(self.execute("exec", "/no/such/program", code=127).stdout, "")
+
+    def test_too_many(self):
+        """As many as the sandbox's sshd serves; who is one too many is told why."""
+        if not OURS:
+            self.skipTest("the limit is ours")
+        self.create("many")
+        one = "sandbox", "exec", "-n", "many", "--no-tty", "--"
+        running = [self.background(*one, "sh", "-c", "echo up; sleep 60") for _ in range(SESSIONS_MAX)]
+        for process in running:
+            self.assertEqual(process.stdout.readline(), b"up\n")
+        said = self.execute("many", "true", code=1).stderr.replace("│", "").split()  # it is a drawing
+        self.assertIn(f"this sandbox has {SESSIONS_MAX} SSH sessions open, and takes no more", " ".join(said))
 
     def test_stdin(self):
         self.create("stdin")
