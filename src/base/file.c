@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/str.h"
 #include "base/util.h"
 
 static int open_file(const char *path, struct err *e)
@@ -75,4 +76,27 @@ int file_read(const char *path, size_t max, char **out, size_t *n, struct err *e
 	if ((size_t)got > max)
 		return err_set(e, EFBIG, "read %s: larger than %zu bytes", path, max);
 	return 0;
+}
+
+int file_open_without_links(int folder, const char *path)
+{
+	_cleanup_close_ int at = openat(folder, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct str rest = str_of(path);
+	struct stat st;
+
+	while (at >= 0 && rest.p) {
+		struct str name = str_cut(&rest, '/');
+
+		if (name.n == 0)
+			continue;
+		_cleanup_free_ char *word = str_dup(name);
+		int next = openat(at, word, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		close(at);
+		at = next;
+		if (at >= 0 && fstat(at, &st) == 0 && S_ISLNK(st.st_mode)) {
+			errno = ELOOP;
+			return -1;
+		}
+	}
+	return steal_fd(&at);
 }

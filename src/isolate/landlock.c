@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "isolate/landlock.h"
@@ -115,25 +116,9 @@ static uint64_t rights_of(const struct ruleset_attr *attr, bool write, bool fold
  */
 static int open_without_links(const char *path)
 {
-	_cleanup_close_ int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct str rest = str_of(path);
+	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	while (at >= 0 && rest.p) {
-		struct str name = str_cut(&rest, '/');
-		struct stat st;
-
-		if (name.n == 0)
-			continue;
-		_cleanup_free_ char *word = str_dup(name);
-		int next = openat(at, word, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-		close(at);
-		at = next;
-		if (at >= 0 && fstat(at, &st) == 0 && S_ISLNK(st.st_mode)) {
-			errno = ELOOP;
-			return -1;
-		}
-	}
-	return steal_fd(&at);
+	return root < 0 ? -1 : file_open_without_links(root, path);
 }
 
 /*

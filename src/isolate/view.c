@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/util.h"
 #include "isolate/view_plan.h"
 
@@ -126,8 +127,8 @@ static int restrict_bind(const struct making *m, const struct view_bind *b, int 
 
 static int bind_one(const struct making *m, const struct view_bind *b, struct err *e)
 {
-	_cleanup_close_ int from = view_open(m->old, b->path);
-	_cleanup_close_ int to = view_open(m->new, b->path);
+	_cleanup_close_ int from = file_open_without_links(m->old, b->path);
+	_cleanup_close_ int to = file_open_without_links(m->new, b->path);
 
 	if (from < 0 || to < 0)
 		return err_sys(e, "open /%s", b->path);

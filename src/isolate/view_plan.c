@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/folder.h"
 #include "base/str.h"
 #include "base/util.h"
@@ -39,31 +40,11 @@ struct planning {
 
 /* ---- finding ---- */
 
-int view_open(int root, const char *path)
-{
-	struct str rest = str_of(path);
-	_cleanup_close_ int at = openat(root, ".", O_PATH | O_CLOEXEC);
-	struct stat st;
-
-	while (at >= 0 && rest.p && rest.n > 0) {
-		_cleanup_free_ char *name = str_dup(str_cut(&rest, '/'));
-		int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-
-		close(at);
-		at = next;
-		if (at >= 0 && fstat(at, &st) == 0 && S_ISLNK(st.st_mode)) {
-			errno = ELOOP;
-			return -1;
-		}
-	}
-	return steal_fd(&at);
-}
-
 /* Back to where `at` says. */
 static int go_again(const struct planning *p, struct walk *w)
 {
 	close(w->fd);
-	w->fd = view_open(p->root, w->at);
+	w->fd = file_open_without_links(p->root, w->at);
 	w->mode = S_IFDIR;
 	return w->fd < 0 ? -1 : 0;
 }
@@ -160,7 +141,7 @@ static int step(struct planning *p, struct walk *w, bool over_links)
 /* Fills w->at and w->mode. -1 with errno. */
 static int resolve(struct planning *p, const char *path, bool over_links, struct walk *w)
 {
-	*w = (struct walk){.fd = view_open(p->root, ""), .mode = S_IFDIR};
+	*w = (struct walk){.fd = file_open_without_links(p->root, ""), .mode = S_IFDIR};
 	int result = w->fd < 0 ? -1 : join(w->rest, path, "");
 
 	while (result == 0 && w->rest[0])
@@ -350,7 +331,7 @@ static int add_links(struct planning *p, struct err *e)
 
 static DIR *list(int root, const char *path)
 {
-	_cleanup_close_ int folder = view_open(root, path);
+	_cleanup_close_ int folder = file_open_without_links(root, path);
 
 	return folder < 0 ? NULL : folder_open(folder, ".");
 }

@@ -67,7 +67,4 @@ struct view_plan {
 int view_plan(struct view_plan *out, const struct view *v, int root, struct err *e);
 void view_plan_fini(struct view_plan *p);
 
-/* Opens (O_PATH) what is at a path of a bind; -1 with errno, ELOOP: there is a link now. */
-int view_open(int root, const char *path);
-
 #endif

@@ -1,13 +1,16 @@
-/* base/file: descriptors read to their end and written whole, however little one call does. */
+/* base/file: descriptors read to their end and written whole, however little one call does; ways without links. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/util.h"
 #include "test.h"
 
 enum { BIG = 1 << 20 }; /* more than a pipe holds */
@@ -74,4 +77,34 @@ TEST(what_fails_says_why)
 	EQ(file_read_all(-1, got, 1), -1);
 	EQ(errno, EBADF);
 	EQ(file_write_all(-1, "", 0), 0);
+}
+
+TEST(a_way_without_links_is_gone_name_by_name)
+{
+	static const struct {
+		const char *path;
+		int error; /* 0: it opens */
+	} ways[] = {
+		{"", 0},         {"a", 0},           {"/a//b/", 0},      {"a/b", 0},
+		{"link", ELOOP}, {"a/up", ELOOP},    {"link/b", ELOOP},  {"a/none", ENOENT},
+		{"a/f/", 0},     {"a/f/x", ENOTDIR}, {"none/b", ENOENT},
+	};
+	char path[] = "/tmp/file_test.XXXXXX";
+
+	OK(mkdtemp(path) != NULL);
+	_cleanup_close_ int top = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	OK(mkdirat(top, "a", 0700) == 0 && mkdirat(top, "a/b", 0700) == 0);
+	OK(mknodat(top, "a/f", S_IFREG | 0600, 0) == 0);
+	OK(symlinkat("a", top, "link") == 0 && symlinkat("..", top, "a/up") == 0);
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		_cleanup_close_ int fd = file_open_without_links(top, ways[i].path);
+
+		EQ(fd < 0 ? errno : 0, ways[i].error);
+	}
+	EQ(file_open_without_links(-1, "a"), -1);
+	EQ(errno, EBADF);
+	OK(unlinkat(top, "link", 0) == 0 && unlinkat(top, "a/up", 0) == 0 &&
+	   unlinkat(top, "a/f", 0) == 0);
+	OK(unlinkat(top, "a/b", AT_REMOVEDIR) == 0 && unlinkat(top, "a", AT_REMOVEDIR) == 0);
+	rmdir(path);
 }
