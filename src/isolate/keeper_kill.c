@@ -1,6 +1,5 @@
 /* The end of everything below a process. */
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/str.h"
 #include "base/util.h"
 #include "isolate/keeper_impl.h"
@@ -104,29 +104,12 @@ static bool is_child(int proc, const char *pid)
 /* The next number in a folder of /proc, or NULL. */
 static const char *next_number(DIR *d)
 {
-	struct dirent *entry;
+	const char *name;
 
 	do {
-		entry = d ? readdir(d) : NULL;
-	} while (entry && !isdigit((unsigned char)entry->d_name[0]));
-	return entry ? entry->d_name : NULL;
-}
-
-/* A folder below another, or NULL. */
-static DIR *open_folder(int folder, const char *path)
-{
-	_cleanup_close_ int fd = openat(folder, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (d)
-		steal_fd(&fd);
-	return d;
-}
-
-static void close_folder(DIR **d)
-{
-	if (*d)
-		closedir(*d);
+		name = d ? folder_next(d) : NULL;
+	} while (name && !isdigit((unsigned char)name[0]));
+	return name;
 }
 
 /* The first thread's are all that there are, mostly; and to look there takes one descriptor only. */
@@ -137,7 +120,7 @@ static bool kill_listed(struct killing *k)
 
 	snprintf(first, sizeof first, "%d", getpid());
 	bool listed = kill_children_of(k, first);
-	_cleanup_(close_folder) DIR *d = open_folder(k->proc, "self/task");
+	_cleanup_folder_ DIR *d = folder_open(k->proc, "self/task");
 	while ((thread = next_number(d)) != NULL)
 		if (!streq(thread, first))
 			listed = kill_children_of(k, thread) || listed;
@@ -146,7 +129,7 @@ static bool kill_listed(struct killing *k)
 
 static void kill_found(struct killing *k)
 {
-	_cleanup_(close_folder) DIR *d = open_folder(k->proc, ".");
+	_cleanup_folder_ DIR *d = folder_open(k->proc, ".");
 	const char *pid;
 
 	while ((pid = next_number(d)) != NULL)
