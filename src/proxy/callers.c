@@ -319,7 +319,7 @@ static void look_at_batch(struct callers *cs)
 	find_sockets(cs, asks, n, w, &found);
 	process_set_init(&set);
 	if (found > 0)
-		owners_find(&set, cs->c.root, w, found);
+		owners_find(&set, cs->c.root, cs->c.init, w, found);
 	for (size_t i = 0; i < n; i++)
 		if (asks[i]->why.code == 0)
 			find_owner(asks[i], &set, w, found);

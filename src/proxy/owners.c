@@ -79,7 +79,7 @@ struct pids {
 
 struct search {
 	struct process_set *set;
-	pid_t root;
+	pid_t root, init;
 	struct wanted *wanted; /* by their inodes */
 	size_t n;
 	size_t missing;    /* those that were not met yet in the table that is gone through */
@@ -311,6 +311,15 @@ static bool take_children(struct search *s, int folder, const char *path)
 	return n >= 0;
 }
 
+/* The same of a process with one thread. */
+static bool take_children_of(struct search *s, pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	return take_children(s, AT_FDCWD, path);
+}
+
 /* A process whose threads are gone through. */
 struct threads {
 	struct holder holder;
@@ -370,6 +379,11 @@ static void search_process(struct search *s, pid_t pid)
 	struct proc_stat stat;
 	char path[48];
 
+	if (pid == s->init) {
+		if (s->by_children)
+			take_children_of(s, pid);
+		return;
+	}
 	snprintf(path, sizeof path, "/proc/%d", (int)pid);
 	_cleanup_close_ int dir = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 && errno != ENOENT)
@@ -458,13 +472,11 @@ static void take_by_parents(struct search *s)
 
 /* ---- the whole ---- */
 
-static void search(struct process_set *set, pid_t root, struct wanted *w, size_t n)
+static void search(struct process_set *set, pid_t root, pid_t init, struct wanted *w, size_t n)
 {
-	char path[64];
-	struct search s = {.set = set, .root = root, .wanted = w, .n = n};
+	struct search s = {.set = set, .root = root, .init = init, .wanted = w, .n = n};
 
-	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)root, (int)root);
-	s.by_children = take_children(&s, AT_FDCWD, path);
+	s.by_children = take_children_of(&s, root);
 	if (!s.by_children)
 		take_by_parents(&s);
 	for (size_t i = 0; i < s.found.n && s.why.code == 0; i++)
@@ -497,7 +509,7 @@ static size_t put_open_first(struct wanted *w, size_t n)
 	return open;
 }
 
-void owners_find(struct process_set *s, pid_t root, struct wanted *w, size_t n)
+void owners_find(struct process_set *s, pid_t root, pid_t init, struct wanted *w, size_t n)
 {
 	size_t open = n;
 
@@ -505,7 +517,7 @@ void owners_find(struct process_set *s, pid_t root, struct wanted *w, size_t n)
 		for (size_t j = 0; j < open; j++)
 			w[j] = (struct wanted){.inode = w[j].inode};
 		qsort(w, open, sizeof *w, compare_inodes);
-		search(s, root, w, open);
+		search(s, root, init, w, open);
 		open = put_open_first(w, open);
 	}
 }

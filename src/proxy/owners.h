@@ -52,9 +52,9 @@ struct wanted {
 /*
  * Finds the owners of n sockets among the descendants of root. Where a process may not be looked into, no
  * socket's owners can be told (each wanted says so): it might be one of them. Not counted are the
- * keeper's own helpers, which never became another program (PROC_FORKED_ONLY). w is put into another
- * order.
+ * keeper's own helpers, which never became another program (PROC_FORKED_ONLY). init (0: there is none), to whom
+ * orphans fall, holds none: of it only the children are looked at. w is put into another order.
  */
-void owners_find(struct process_set *s, pid_t root, struct wanted *w, size_t n);
+void owners_find(struct process_set *s, pid_t root, pid_t init, struct wanted *w, size_t n);
 
 #endif

@@ -371,6 +371,30 @@ TEST(callers_the_helpers_of_the_keeper_need_not_be_looked_into)
 	close_box(&b);
 }
 
+TEST(callers_the_init_of_a_sandbox_is_asked_for_its_children_alone)
+{
+	struct box b;
+
+	open_box(&b, false);
+	char *one = program(&b, "one", "1"), *two = program(&b, "two", "2");
+	struct actor init = start(one);
+	int fd = connected(&b, &init);
+	b.callers->c.init = init.pid;
+	is_refused(&b, fd, "no process of the sandbox holds socket ");
+	tell(&init, "parent %s", two);
+	fd = connected(&b, &init);
+	for (int i = 0; i < 2; i++) {
+		no_lists = i > 0;
+		struct caller *c = who(&b, fd);
+		STREQ(c->exe, two);
+		EQ(c->ancestors_n, 0);
+		caller_unref(c);
+	}
+	no_lists = false;
+	stop(&init);
+	close_box(&b);
+}
+
 /* ---- lists of children ---- */
 
 TEST(callers_a_kernel_without_lists_of_children)
