@@ -54,7 +54,7 @@ struct ssh_broker *ssh_broker_new(const struct ssh_broker_config *c);
 /* Ends all sessions. Takes NULL. */
 void ssh_broker_free(struct ssh_broker *b);
 
-/* A client has connected (sshd_events.session): it is served, or refused. Takes fd. */
+/* A client has connected (sshd_events.session): it is served, or refused. Takes fd; pidfd is borrowed. */
 void ssh_broker_add(struct ssh_broker *b, int fd, const struct unix_peer *peer, int pidfd);
 
 /* A workload has ended (keeper_events.exited); nothing when it is none of a session's. */

@@ -20,6 +20,7 @@ enum {
 	HOST_NAME_MAX_TEXT = 256,
 	DESCRIPTORS = 8192, /* of ours, where the hard limit allows it */
 };
+
 /* What stands where a stream is missing. An image may have no /dev/null: then the end of a pipe that nobody writes
  * to, which reads as empty, and cannot be written. */
 static int open_nothing(void)
